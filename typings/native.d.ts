@@ -1,0 +1,285 @@
+// The hand-written contract of the native addon (acd_clip.node). lib/binding is the only importer.
+// Letters: S image side, p patch side, g = S / p, N = g * g, D vision width, W text width,
+// E joint width, G groups, H adapter hidden width, P prompts, L tokens. All arrays row-major.
+//
+// Calls that take long return promises settled from the addon's own threads; none uses libuv's pool.
+// Arguments are copied before a call returns; results are fresh arrays that nobody else holds.
+// Failures are plain Errors with `code` (ERR_ACD_..., see lib/errors.ts) and a message.
+
+/** Where a tensor's bytes lie. Checked against the file's size in TypeScript and again when read. */
+export interface TensorPart {
+  /** Index into ModelSpec.files. */
+  file: number;
+  /** First byte of the tensor's first element. */
+  offset: number;
+  dtype: 'f32' | 'f16' | 'bf16' | 'f64';
+  shape: number[];
+  /** In elements; absent when contiguous. */
+  strides?: number[];
+}
+
+/** One tensor under its canonical (OpenAI / ACD-CLIP) name; `parts` are stacked along axis 0. */
+export interface TensorSource {
+  name: string;
+  shape: number[];
+  parts: TensorPart[];
+}
+
+/** Everything read off the checkpoint, plus the options that shape the computation. */
+export interface ModelConfig {
+  imageSize: number; // S
+  patchSize: number; // p
+  pretrainGrid: number; // side of the stored positional grid
+  visionWidth: number; // D
+  visionLayers: number;
+  visionHeads: number;
+  textWidth: number; // W
+  textLayers: number;
+  textHeads: number;
+  vocabSize: number;
+  contextLength: number;
+  embedDim: number; // E, width of the adapter heads; must equal W
+  groups: number; // G
+  visionLevels: number[]; // 1-based layers after which a group ends, ascending, G of them
+  textLevels: number[];
+  loraRank: number;
+  loraAlpha: number;
+  textLoraRank: number;
+  textLoraAlpha: number;
+  convLoraRank: number;
+  convLoraAlpha: number;
+  convGroups: number; // 1 dense; loraRank = convLoraRank = convGroups is depthwise
+  kernelSizes: number[]; // odd
+  adapterHidden: number; // H
+  quickGelu: boolean;
+}
+
+export interface ModelSpec {
+  files: string[];
+  tensors: TensorSource[];
+  config: ModelConfig;
+  /** Two specs with equal non-empty keys share one copy of the weights in this process. */
+  shareKey: string;
+  /** Threads of one computation; 0 = all that affinity and cgroup allow. */
+  threads: number;
+  /** Most jobs that may wait; one more is refused with ERR_ACD_QUEUE_FULL. */
+  queueLimit: number;
+}
+
+export interface DetectJob {
+  /** RGB8, height * width * 3 bytes; resized and normalised natively. Exactly one of pixels, tensor. */
+  pixels?: Uint8Array;
+  width: number; // of pixels, or of the original image when `tensor` is given
+  height: number;
+  /** Already normalised input, [3, S, S]. */
+  tensor?: Float32Array;
+  /** [G, E, 2], column 0 normal. */
+  text: Float32Array;
+  blurTaps: number; // odd; 1 = no blur
+  blurSigma: number;
+  mapWeight: number; // image score = (1 - mapWeight) * cls + mapWeight * max(map)
+  map: 'none' | 'model' | 'image';
+  /** Absent: no regions. In 0..1: pixels of the returned map (or the S x S map) >= it form regions. */
+  regionThreshold?: number;
+  regionMinArea?: number; // pixels, default 1
+  /** Also return intermediate tensors (tests, research). */
+  debug?: boolean;
+}
+
+export interface NativeRegion {
+  x: number; // box, pixels of the image (map: 'none' and 'image') or of the map (map: 'model')
+  y: number;
+  width: number;
+  height: number;
+  area: number; // pixels
+  score: number; // maximum inside
+  mean: number;
+  cx: number; // centroid
+  cy: number;
+  /** Outer outline, x0, y0, x1, y1, ... in the same pixels, pixel corners, clockwise. */
+  polygon: Int32Array;
+}
+
+export interface NativeDetection {
+  score: number;
+  cls: number;
+  mapMax: number;
+  map?: Float32Array; // [mapHeight, mapWidth], 0..1
+  mapWidth: number;
+  mapHeight: number;
+  regions?: NativeRegion[];
+  timing: { queueMs: number; preprocessMs: number; computeMs: number; postprocessMs: number };
+  batch: number; // images computed together
+  debug?: {
+    segTokens: Float32Array; // [G, N, E]
+    detFeatures: Float32Array; // [G, E]
+    gate: Float32Array; // [G, G, 2]
+    groupLogits: Float32Array; // [G, 2, g, g]
+    detLogits: Float32Array; // [2]
+  };
+}
+
+export interface EmbedJob {
+  pixels?: Uint8Array;
+  width: number;
+  height: number;
+  tensor?: Float32Array;
+  patches: boolean;
+}
+
+export interface NativeEmbedding {
+  features: Float32Array; // [G, E]: mean over tokens of the normalised det vectors
+  patches?: Float32Array; // [G, N, E]
+}
+
+export interface JobHandle<T> {
+  id: number;
+  result: Promise<T>;
+}
+
+export interface MemoryUsage {
+  weightsBytes: number;
+  arenaBytes: number;
+  peakBytes: number;
+}
+
+/** A loaded model: weights, arena and one scheduler thread. */
+export interface NativeModel {
+  readonly config: ModelConfig;
+  readonly threads: number;
+  detect(job: DetectJob): JobHandle<NativeDetection>;
+  /** tokens [P, L] int32, zero padded -> adapted end-of-text features [G, P, W]. */
+  encodeText(tokens: Int32Array, prompts: number, length: number): JobHandle<Float32Array>;
+  /** The first `normal` of P prompts are normal, the rest abnormal -> text features [G, W, 2]. */
+  encodeClass(
+    tokens: Int32Array,
+    prompts: number,
+    length: number,
+    normal: number,
+  ): JobHandle<Float32Array>;
+  embed(job: EmbedJob): JobHandle<NativeEmbedding>;
+  /** A queued job rejects with ERR_ACD_ABORTED at once, a running one between layers. */
+  cancel(id: number): void;
+  queueDepth(): number;
+  memoryUsage(): MemoryUsage;
+  /** Waits for running jobs, rejects waiting ones with ERR_ACD_ABORTED, frees the weights. */
+  dispose(): Promise<void>;
+}
+
+export interface LoadHandle {
+  /** Stops the load between tensors. */
+  cancel(): void;
+  result: Promise<NativeModel>;
+}
+
+export interface NativeRuntimeInfo {
+  version: string;
+  compiler: string;
+  isa: string; // level in use: 'baseline' | 'avx2' | 'avx512'
+  isaDetected: string;
+  isaForced: boolean; // by ACD_CLIP_ISA
+  onednn: string; // version
+  onednnIsa: string;
+  cpu: string;
+  cpus: number; // by affinity and cgroup quota
+}
+
+export interface NativeDevice {
+  id: string; // 'cpu', 'cuda:0'
+  available: boolean;
+  name: string;
+  reason: string; // why not, or what it was chosen for
+}
+
+/** Ops one by one, for oracle tests and micro-benchmarks. Synchronous: they block the caller. */
+export interface NativeKernels {
+  /** u8 [h, w, channels] -> u8 [dh, dw, channels], identical to Pillow's BICUBIC. */
+  resizeBicubic(
+    src: Uint8Array,
+    w: number,
+    h: number,
+    channels: number,
+    dw: number,
+    dh: number,
+  ): Uint8Array;
+  /** u8 [h, w, channels] -> u8 [dh, dw, channels], identical to Pillow's NEAREST. */
+  resizeNearest(
+    src: Uint8Array,
+    w: number,
+    h: number,
+    channels: number,
+    dw: number,
+    dh: number,
+  ): Uint8Array;
+  /** f32 [h, w] -> f32 [dh, dw], bilinear, half-pixel centres, edge clamped. */
+  resizeMap(src: Float32Array, w: number, h: number, dw: number, dh: number): Float32Array;
+  /** RGB8 [h, w, 3] -> normalised [3, S, S]. */
+  preprocess(src: Uint8Array, w: number, h: number, size: number): Float32Array;
+  /** Connected components (8-neighbourhood) of map >= threshold, largest score first. */
+  regions(
+    map: Float32Array,
+    w: number,
+    h: number,
+    threshold: number,
+    minArea: number,
+  ): NativeRegion[];
+  /** x [rows, k] -> act(x w^T + b) + residual, w [n, k]. */
+  linear(
+    x: Float32Array,
+    w: Float32Array,
+    b: Float32Array | null,
+    rows: number,
+    n: number,
+    k: number,
+    act: 'none' | 'gelu' | 'quickGelu' | 'leakyRelu',
+    residual: Float32Array | null,
+  ): Float32Array;
+  layerNorm(
+    x: Float32Array,
+    weight: Float32Array,
+    bias: Float32Array,
+    rows: number,
+    width: number,
+  ): Float32Array;
+  /** qkv [T, 3 * heads * 64] -> [T, heads * 64]. */
+  attention(qkv: Float32Array, tokens: number, heads: number, causal: boolean): Float32Array;
+  /** z [g * g, c_in] token-major, w [c_out, c_in / groups, k, k] -> [g * g, c_out]. */
+  convTokens(
+    z: Float32Array,
+    w: Float32Array,
+    grid: number,
+    cIn: number,
+    cOut: number,
+    k: number,
+    groups: number,
+  ): Float32Array;
+  /** x [rows, D] blended with y up [rows, R] x [R, D] at the norm of x: (1 - mix) x + mix a|x|/|a|. */
+  loraBlend(
+    x: Float32Array,
+    y: Float32Array,
+    up: Float32Array,
+    mix: Float32Array,
+    rows: number,
+    width: number,
+    rank: number,
+  ): Float32Array;
+  /** pos [1 + old * old, D] -> [1 + grid * grid, D], bicubic with antialiasing, half-pixel centres. */
+  resizePositions(pos: Float32Array, oldGrid: number, grid: number, width: number): Float32Array;
+  /** logits [2 or 1 channels folded to the difference], see native/ops/fuse_map: [g, g] -> [S, S] probabilities. */
+  fuseMap(
+    diff: Float32Array,
+    grid: number,
+    size: number,
+    taps: number,
+    sigma: number,
+  ): Float32Array;
+}
+
+export interface NativeBinding {
+  load(spec: ModelSpec, onProgress: (loadedBytes: number, totalBytes: number) => void): LoadHandle;
+  runtimeInfo(): NativeRuntimeInfo;
+  listDevices(): NativeDevice[];
+  /** sha256-free check that copies of weights are shared: models alive and bytes held in this process. */
+  storeInfo(): { models: number; bytes: number };
+  readonly kernels: NativeKernels;
+}
