@@ -1,0 +1,27 @@
+// RGB8 picture -> normalised network input.
+//
+// y[c][i][j] = (r[i][j][c] / 255 - mean[c]) / std[c] in float32, each operation rounded, where r is
+// the picture resized to S x S by resize_bicubic_u8 (aspect ratio not kept).
+// src u8 [h, w, 3], dst f32 [3, S, S]; sides in 1..kMaxResizeSide (ops/resize), kInvalidArg
+// otherwise. mean = (0.48145466, 0.4578275, 0.40821073), std = (0.26862954, 0.26130258,
+// 0.27577711): CLIP's. Every value is one of 256 per channel, so the arithmetic is a table.
+#pragma once
+
+#include <cstdint>
+
+#include "core/status.h"
+
+namespace acd {
+
+constexpr float kImageMean[3] = {0.48145466f, 0.4578275f, 0.40821073f};
+constexpr float kImageStd[3] = {0.26862954f, 0.26130258f, 0.27577711f};
+
+Status preprocess_rgb8(const uint8_t* src, int w, int h, int size, float* dst);
+
+// Rows y0 <= y < y1 of the normalisation alone: rgb u8 [size, size, 3], dst f32 [3, size, size].
+void normalise_rows_rgb8(const uint8_t* rgb, int size, float* dst, int y0, int y1);
+
+// The meaning in plain loops; linked into tests only.
+void preprocess_rgb8_ref(const uint8_t* src, int w, int h, int size, float* dst);
+
+}  // namespace acd
