@@ -20,13 +20,16 @@ const SEQUENCE = [
   '\\xf4[\\x80-\\x8f][\\x80-\\xbf]{2}',
 ].join('|');
 const SEQUENCES = new RegExp(SEQUENCE, 'g');
-const RUNS = new RegExp(`(?:${SEQUENCE})+`, 'g');
+// Not behind a stray continuation byte, quotes and dashes apart: what is torn is not repaired.
+const RUNS = new RegExp(`(?<![\\x80-\\x83\\x86-\\x90\\x98-\\xbf])(?:${SEQUENCE})+`, 'g');
 
 // What may follow an accented letter in correct text, from common to rare. Everything else in the
 // upper half of Windows-1252 is a letter or a symbol that hardly ever stands there.
 const PLAIN_MARK = /[\xa0\xad\xb4\xb7\u2013\u2014\u2019\u2026]/;
 const MARK = /[\xa1\xa9\xab\xae\xb0\xbb\xbf\u2018\u201a\u201c-\u201e\u2022\u2039\u203a\u2122]/;
 const MONEY = /[\xa2\xa3\xa5\u20ac]/;
+const OPENING = /[\xab\u2018\u201a\u201c\u201e\u2039]/;
+const CLOSING = /[\xbb\u201d\u203a]/;
 const LETTER = /[\u0152\u0153\u0160\u0161\u0178\u017d\u017e]/;
 const CONTROL = /[\x80-\x9f]/;
 
@@ -43,15 +46,14 @@ export function fixMojibake(text: string): string {
   const runs = [...bytes.matchAll(RUNS)];
   if (runs.length === 0) return text;
   const isConsistent = !/[\x80-\u0100]/.test(bytes.replace(RUNS, ''));
-  const convinces = runs.map((run) => isConvincing(text, run));
+  const convinces = runs.map((run) => isConvincing(text, run, isConsistent));
   const all = isConsistent && convinces.includes(true);
   let out = '';
   let from = 0;
   runs.forEach((run, i) => {
-    const end = run.index + run[0].length;
     if (!all && !convinces[i]) return;
     out += text.slice(from, run.index) + Buffer.from(run[0], 'latin1').toString('utf8');
-    from = end;
+    from = run.index + run[0].length;
   });
   return out + text.slice(from);
 }
@@ -66,7 +68,7 @@ function toBytes(text: string): string {
   return text.replace(/[^\0-\xff]/g, (c) => BYTE_OF.get(c) ?? NO_BYTE);
 }
 
-function isConvincing(text: string, run: RegExpExecArray): boolean {
+function isConvincing(text: string, run: RegExpExecArray, withContext: boolean): boolean {
   const sequences = [...run[0].matchAll(SEQUENCES)];
   return sequences.some((sequence, i) => {
     const start = run.index + sequence.index;
@@ -75,24 +77,37 @@ function isConvincing(text: string, run: RegExpExecArray): boolean {
     if (CONTROL.test(s) || s.length === 4) return true;
     if (s.length === 3) return threeConvince(s);
     const isFollowed = i + 1 < sequences.length;
-    return twoConvince(s, text[start - 1] ?? '', text[end] ?? '', isFollowed);
+    const isInWord = withContext && /[a-z]/.test(text[start - 1] ?? '');
+    const isBeforeWord = withContext && /[\p{L}\p{N}]/u.test(text[end] ?? '');
+    return twoConvince(s, isFollowed, isInWord, isBeforeWord);
   });
 }
 
 /** `pensé…”` is a correct end of a quotation and also well-formed: marks alone prove nothing. */
 function threeConvince(s: string): boolean {
-  const isMark = (c: string) => PLAIN_MARK.test(c) || MARK.test(c);
-  return !(isMark(s[1]!) && (isMark(s[2]!) || MONEY.test(s[2]!)));
+  const [, first = '', second = ''] = s;
+  if (!isMark(first) || first === '\xb0') return true;
+  if (CLOSING.test(first) && OPENING.test(second)) return true;
+  return !isMark(second) && !MONEY.test(second);
 }
 
-/** `CAFÉ™` and `ÅŸ` prove nothing, `Ã¶` and `Å“uvre` do. */
-function twoConvince(s: string, before: string, after: string, isFollowed: boolean): boolean {
-  const lead = s[0]!;
-  const tail = s[1]!;
-  if (/[ÂÃÎÐ]/.test(lead)) return !/[\u2019\u2026\xb7]/.test(tail);
+/** `CAFÉ™`, `Ø½` and `ÅŸ` prove nothing, `Ã¶` and `Å“uvre` do. */
+function twoConvince(
+  s: string,
+  isFollowed: boolean,
+  isInWord: boolean,
+  isBeforeWord: boolean,
+): boolean {
+  const [lead = '', tail = ''] = s;
+  if (/[ÂÃÎÐ]/.test(lead)) return !/[\u2019\u2026\u0152\u017d]/.test(tail);
   if (PLAIN_MARK.test(tail)) return false;
-  if (LETTER.test(tail)) return isFollowed || /[a-z]/.test(before);
-  if (MONEY.test(tail)) return isFollowed || /^\s?$/.test(before) || /[a-z]/.test(before);
-  if (!MARK.test(tail)) return true;
-  return tail === '\xb0' || isFollowed || /[a-z]/.test(before) || /[\p{L}\p{N}]/u.test(after);
+  if (LETTER.test(tail)) return isFollowed && tail === tail.toLowerCase();
+  if (/[×ØßÒ-ÖÙ-Û]/.test(lead)) return isFollowed;
+  if (MONEY.test(tail)) return isFollowed || isInWord;
+  if (MARK.test(tail)) return tail === '\xb0' || isFollowed || isInWord || isBeforeWord;
+  return true;
+}
+
+function isMark(char: string): boolean {
+  return PLAIN_MARK.test(char) || MARK.test(char);
 }
