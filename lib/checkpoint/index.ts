@@ -1,0 +1,1 @@
+export { readCheckpoint } from './read';
