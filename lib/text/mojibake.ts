@@ -86,7 +86,7 @@ function isConvincing(text: string, run: RegExpExecArray, withContext: boolean):
 /** `pensé…”` is a correct end of a quotation and also well-formed: marks alone prove nothing. */
 function threeConvince(s: string): boolean {
   const [, first = '', second = ''] = s;
-  if (!isMark(first) || first === '\xb0') return true;
+  if (!isMark(first)) return true;
   if (CLOSING.test(first) && OPENING.test(second)) return true;
   return !isMark(second) && !MONEY.test(second);
 }

@@ -1,6 +1,6 @@
 // Sentences to the token ids of CLIP's text tower.
 import { AcdClipError } from '../errors';
-import { checkInteger, invalid, show } from '../validate';
+import { checkInteger, checkOptions, invalid, show } from '../validate';
 import { clean } from './clean';
 import { readMerges } from './vocabulary';
 
@@ -50,6 +50,7 @@ export function tokenize(prompts: readonly string[], o: TokenizeOptions = {}): T
   if (!Array.isArray(prompts) || prompts.length === 0) {
     throw invalid('prompts', 'non-empty array of strings', prompts);
   }
+  checkOptions('tokenize', o, ['contextLength', 'vocabSize']);
   const limit = checkInteger('contextLength', o.contextLength ?? CONTEXT_LENGTH, 2, 65536);
   const vocabSize = checkInteger('vocabSize', o.vocabSize ?? VOCABULARY_SIZE, 1, 2 ** 31 - 1);
   const rows = prompts.map((prompt, i) => {
