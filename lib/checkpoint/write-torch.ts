@@ -1,8 +1,9 @@
 // Writing torch's zip format: records stored, little-endian, one storage a tensor.
 import { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { ZipFile } from 'yazl';
 import { type WriteOptions, writeAtomically } from './atomic-file';
-import { type TorchDict, writePickle } from './pickle-writer';
+import { type PickledValue, type TorchDict, writePickle } from './pickle-writer';
 import { byteLength, tensorBytes } from './tensor-bytes';
 
 // Fixed times make equal inputs give equal files.
@@ -26,22 +27,35 @@ export async function writeTorch(
   value: TorchDict,
   options: WriteOptions = {},
 ): Promise<number> {
-  const { pickle, tensors } = writePickle(value);
+  const archive = writePickle(value);
+  for (const tensor of archive.tensors) byteLength(tensor);
+  return writeAtomically(path, options, (append) => writeArchive(archive, append));
+}
+
+async function writeArchive(
+  { pickle, tensors }: PickledValue,
+  append: (bytes: Uint8Array) => Promise<void>,
+): Promise<void> {
   const zip = new ZipFile();
   const output = zip.outputStream as Readable;
-  // yazl reports a failing source on the archive, not on its output.
-  zip.on('error', (error: Error) => output.destroy(error));
+  let source: Readable | undefined;
+  // yazl neither passes a failing source on to its output nor closes one that is not needed any more.
+  const fail = (error: Error) => output.destroy(error);
+  zip.on('error', fail);
   zip.addBuffer(pickle, 'archive/data.pkl', ENTRY);
   zip.addBuffer(Buffer.from('little'), 'archive/byteorder', ENTRY);
   for (const [i, tensor] of tensors.entries()) {
     const entry = { ...ENTRY, size: byteLength(tensor) };
     zip.addReadStreamLazy(`archive/data/${i}`, entry, (give) => {
-      give(null, Readable.from(tensorBytes(tensor), { objectMode: false }));
+      source = Readable.from(tensorBytes(tensor), { objectMode: false }).on('error', fail);
+      give(null, source);
     });
   }
   zip.addBuffer(Buffer.from('3\n'), 'archive/version', ENTRY);
-  return writeAtomically(path, options, async (append) => {
-    zip.end();
+  zip.end();
+  try {
     for await (const chunk of output) await append(chunk as Buffer);
-  });
+  } finally {
+    if (source !== undefined) await finished(source.destroy()).catch(() => undefined);
+  }
 }
