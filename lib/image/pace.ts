@@ -2,9 +2,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /** How long a slice may take before the loop yields, ms. */
-const SLICE_MS = 2;
+const SLICE_MS = 1;
 
-/** Calls `step(i)` for 0 <= i < count, at most ~2 ms at a stretch; rejects when `signal` aborts. */
+/** Calls `step(i)` for 0 <= i < count, at most ~1 ms at a stretch; rejects when `signal` aborts. */
 export async function paced(
   count: number,
   step: (i: number) => void,
