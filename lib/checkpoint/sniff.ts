@@ -23,7 +23,7 @@ const DOWNLOAD_AGAIN =
   'A download that failed often leaves such a file: check the address and fetch it again.';
 
 const SIGNATURES: readonly [bytes: string, what: string, help?: string][] = [
-  ['PK\x05\x06', 'an empty zip archive'],
+  ['PK', 'a zip archive without entries, or with something before them'],
   [
     '\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.',
     "torch.save's format of before PyTorch 1.6",

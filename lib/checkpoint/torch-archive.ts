@@ -49,7 +49,7 @@ function findRoot(file: string, entries: ReadonlyMap<string, ZipEntry>): string 
   const pickles = names.filter((n) => /^[^/]+\/data\.pkl$/.test(n));
   const root = pickles[0]?.slice(0, -'data.pkl'.length);
   if (root === undefined) {
-    const what = names.every((n) => n.endsWith('.npy'))
+    const what = names[0]?.endsWith('.npy')
       ? 'a NumPy archive (.npz)'
       : 'a zip archive that torch did not write (no data.pkl in it)';
     throw unsupportedFormat(file, `Expected a checkpoint but found ${what}`);

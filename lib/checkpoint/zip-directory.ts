@@ -6,7 +6,7 @@
 // padding that only the local header has, and deflated code/ entries (never read here, never inflated).
 import * as yauzl from 'yauzl';
 import { checkedAdd } from './checked';
-import { corrupt, refused, unsupportedFormat } from './failures';
+import { corrupt, refused } from './failures';
 import { LIMITS } from './limits';
 import { reason, type SourceFile } from './source-file';
 
@@ -105,8 +105,6 @@ async function readEndRecords(file: SourceFile): Promise<EndRecords> {
   if (found.entries > LIMITS.zipEntries) {
     throw refused(file.path, `Expected at most ${LIMITS.zipEntries} zip entries`, at + 10);
   }
-  if (found.entries === 0)
-    throw unsupportedFormat(file.path, 'Found a zip archive without entries');
   return found;
 }
 

@@ -89,6 +89,8 @@ export interface ZipRecord {
   method?: number;
   flags?: number;
   crc?: number;
+  /** Size before compression. */
+  plain?: number;
   /** In the central directory alone. */
   central?: Partial<
     Record<'flags' | 'method' | 'crc' | 'compressed' | 'plain' | 'offset' | 'disk', number>
@@ -149,7 +151,7 @@ function localPart(record: ZipRecord, at: number): Buffer {
   descriptor.writeUInt32LE(0x08074b50, 0);
   descriptor.writeUInt32LE(record.crc ?? crc32(record.data), 4);
   descriptor.writeUInt32LE(record.data.length, 8);
-  descriptor.writeUInt32LE(record.data.length, 12);
+  descriptor.writeUInt32LE(record.plain ?? record.data.length, 12);
   return Buffer.concat([head, name, extra, record.data, record.descriptor ?? descriptor]);
 }
 
@@ -164,7 +166,7 @@ function centralPart(record: ZipRecord, at: number): Buffer {
   head.writeUInt16LE(c.method ?? record.method ?? 0, 10);
   head.writeUInt32LE(c.crc ?? record.crc ?? crc32(record.data), 16);
   head.writeUInt32LE(c.compressed ?? record.data.length, 20);
-  head.writeUInt32LE(c.plain ?? record.data.length, 24);
+  head.writeUInt32LE(c.plain ?? record.plain ?? record.data.length, 24);
   head.writeUInt16LE(name.length, 28);
   head.writeUInt16LE(extra.length, 30);
   head.writeUInt16LE(comment.length, 32);
