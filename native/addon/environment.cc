@@ -1,0 +1,59 @@
+#include "addon/environment.h"
+
+#include <algorithm>
+
+namespace acd {
+
+std::shared_ptr<Environment> Environment::create(Napi::Env env) {
+  std::shared_ptr<Environment> e(new Environment());
+  e->channel_ = Channel::New(env, "acd-clip", 0, 1, nullptr);
+  e->channel_.Unref(env);
+  // Hooks run last-in first-out: this one, made after the channel, stops our threads while the
+  // channel still exists.
+  env.AddCleanupHook([e] { e->shut_down(); });
+  return e;
+}
+
+void Environment::own(const std::shared_ptr<Owned>& thing) {
+  owned_.erase(
+      std::remove_if(owned_.begin(), owned_.end(), [](const auto& w) { return w.expired(); }),
+      owned_.end());
+  owned_.push_back(thing);
+}
+
+void Environment::post(Task task) {
+  auto* posted = new Posted{shared_from_this(), std::move(task)};
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (gone_ || channel_.NonBlockingCall(posted) != napi_ok) delete posted;
+}
+
+void Environment::run_posted(Napi::Env env, Napi::Function, std::nullptr_t*, Posted* posted) {
+  std::unique_ptr<Posted> owned(posted);
+  // No environment: it is being torn down, and the task's promise went with it.
+  if (env == nullptr) return;
+  Napi::HandleScope scope(env);
+  try {
+    owned->task(env);
+  } catch (const Napi::Error&) {
+    // Creating a result failed because the environment is terminating; nobody is left to tell.
+  }
+}
+
+void Environment::begin(Napi::Env env) {
+  if (open_++ == 0) channel_.Ref(env);
+}
+
+void Environment::end(Napi::Env env) {
+  if (--open_ == 0) channel_.Unref(env);
+}
+
+void Environment::shut_down() {
+  for (const auto& weak : owned_) {
+    if (const auto thing = weak.lock()) thing->shut_down();
+  }
+  std::lock_guard<std::mutex> lock(mutex_);
+  gone_ = true;
+  channel_.Abort();
+}
+
+}  // namespace acd

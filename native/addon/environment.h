@@ -1,0 +1,54 @@
+// What one JavaScript environment (main thread or worker) owns: the way back from our threads, and
+// everything that must end before the environment does. Nothing here is shared between
+// environments.
+#pragma once
+
+#include <napi.h>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace acd {
+
+class Environment : public std::enable_shared_from_this<Environment> {
+ public:
+  static std::shared_ptr<Environment> create(Napi::Env env);
+
+  // A thing with threads. shut_down() must stop and join them; it is called on the JavaScript
+  // thread when the environment goes away.
+  class Owned {
+   public:
+    virtual ~Owned() = default;
+    virtual void shut_down() = 0;
+  };
+  void own(const std::shared_ptr<Owned>& thing);
+
+  // Runs `task` on the JavaScript thread soon; from any thread. Dropped when the environment is
+  // gone.
+  using Task = std::function<void(Napi::Env)>;
+  void post(Task task);
+
+  // Between begin() and end() the event loop is kept alive. JavaScript thread only.
+  void begin(Napi::Env env);
+  void end(Napi::Env env);
+
+ private:
+  struct Posted {
+    std::shared_ptr<Environment> environment;
+    Task task;
+  };
+  static void run_posted(Napi::Env env, Napi::Function, std::nullptr_t*, Posted* posted);
+  using Channel = Napi::TypedThreadSafeFunction<std::nullptr_t, Posted, run_posted>;
+
+  void shut_down();
+
+  Channel channel_;
+  int open_ = 0;
+  bool gone_ = false;
+  std::mutex mutex_;  // guards gone_
+  std::vector<std::weak_ptr<Owned>> owned_;
+};
+
+}  // namespace acd

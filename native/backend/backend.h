@@ -1,0 +1,65 @@
+// What a device is: a C table of functions with an ABI number. The wall between host and device.
+//
+// No C++ object, exception or allocation crosses it; every entry returns a code (acd::Code as int,
+// 0 is fine) and last_error() tells the calling thread why. A null kernel means "this backend does
+// not have it": the caller reports that (ERR_ACD_UNSUPPORTED) and never falls back silently.
+//
+// Memory: on a device pointers in params are device pointers; upload and download are the only
+// crossings. On the CPU they are host memory and both are memcpy. `stream` orders work on a device;
+// the CPU takes null and every call is complete when it returns.
+//
+// New entries go to the end; kAbiVersion rises when the meaning of an old one changes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ops/assemble_tokens/assemble_tokens.h"
+#include "ops/attention/attention.h"
+#include "ops/conv_tokens/conv_tokens.h"
+#include "ops/fuse_map/fuse_map.h"
+#include "ops/gate/gate.h"
+#include "ops/gather_tokens/gather_tokens.h"
+#include "ops/head/head.h"
+#include "ops/layer_norm/layer_norm.h"
+#include "ops/linear/linear.h"
+#include "ops/lora_blend/lora_blend.h"
+#include "ops/patchify/patchify.h"
+
+namespace acd {
+
+constexpr uint32_t kAbiVersion = 1;
+
+struct BackendTable {
+  uint32_t abi_version;
+  uint32_t struct_bytes;
+  const char* name;  // "cpu", "cuda:0"
+  void* self;
+
+  void (*destroy)(void* self);
+  const char* (*last_error)(void* self);
+
+  int (*alloc)(void* self, size_t bytes, void** out);
+  void (*release)(void* self, void* memory, size_t bytes);
+  int (*upload)(void* self, void* stream, void* device, const void* host, size_t bytes);
+  int (*download)(void* self, void* stream, void* host, const void* device, size_t bytes);
+  int (*synchronize)(void* self, void* stream);
+
+  // Packs host weights for this device; the source may be freed afterwards.
+  int (*pack_linear)(void* self, const LinearWeights* weights, PackedLinear** out);
+  void (*release_linear)(void* self, PackedLinear* packed);
+
+  int (*linear)(void* self, void* stream, const LinearParams* p);
+  int (*layer_norm)(void* self, void* stream, const LayerNormParams* p);
+  int (*attention)(void* self, void* stream, const AttentionParams* p);
+  int (*patchify)(void* self, void* stream, const PatchifyParams* p);
+  int (*assemble_tokens)(void* self, void* stream, const AssembleTokensParams* p);
+  int (*gather_tokens)(void* self, void* stream, const GatherTokensParams* p);
+  int (*conv_tokens)(void* self, void* stream, const ConvTokensParams* p);
+  int (*lora_blend)(void* self, void* stream, const LoraBlendParams* p);
+  int (*head)(void* self, void* stream, const HeadParams* p);
+  int (*gate)(void* self, void* stream, const GateParams* p);
+  int (*fuse_map)(void* self, void* stream, const FuseMapParams* p);
+};
+
+}  // namespace acd

@@ -1,0 +1,76 @@
+// oneDNN's matmul as a tile: one call computes rows x columns of a linear on the calling thread.
+// The team of threads is ours; oneDNN never starts one.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <tuple>
+#include <vector>
+
+#include "backend/cpu/dnnl_compat.h"
+#include "core/aligned.h"
+#include "ops/linear/linear.h"
+
+namespace acd {
+
+// Weights of one linear, cut in column chunks, each in the layout that oneDNN chose for it.
+struct PackedLinear {
+  struct Chunk {
+    int64_t n0;
+    int64_t n;
+    dnnl::memory::desc desc;
+    AlignedBytes weights;
+  };
+  int64_t n;
+  int64_t k;
+  std::vector<Chunk> chunks;
+  FloatBuffer bias;  // empty: none
+  size_t bytes() const;
+};
+
+class Gemm {
+ public:
+  struct Shape {
+    int64_t rows, n, k, ldx, ldy;
+    Activation act;
+    bool accumulate;
+    bool bias;
+    bool operator<(const Shape& o) const {
+      return std::tie(rows, n, k, ldx, ldy, act, accumulate, bias) <
+             std::tie(o.rows, o.n, o.k, o.ldx, o.ldy, o.act, o.accumulate, o.bias);
+    }
+  };
+
+  // A compiled tile. Immutable; any number of threads may run it at once.
+  struct Tile {
+    dnnl::matmul primitive;
+    dnnl::memory::desc src, dst, bias, scratchpad;
+    size_t scratch_bytes;
+  };
+
+  Gemm();
+  PackedLinear pack(const LinearWeights& weights) const;
+  // Compiles on first use and keeps it.
+  std::shared_ptr<const Tile> tile(const Shape& shape, const PackedLinear::Chunk& chunk);
+  // `scratch` holds tile.scratch_bytes.
+  void run(const Tile& tile, const PackedLinear& weights, const PackedLinear::Chunk& chunk,
+           const float* x, float* y, void* scratch) const;
+
+ private:
+  dnnl::engine engine_;
+  std::mutex mutex_;
+  std::map<Shape, std::shared_ptr<const Tile>> tiles_;
+};
+
+// Row tiles of a linear: equal, at most 288 rows, a function of the row count alone.
+struct RowTiles {
+  explicit RowTiles(int64_t rows);
+  int64_t count;
+  int64_t height;
+  int64_t begin(int64_t i) const { return i * height; }
+  int64_t size(int64_t i) const { return i + 1 < count ? height : rows - begin(i); }
+  int64_t rows;
+};
+
+}  // namespace acd

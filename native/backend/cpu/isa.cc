@@ -1,0 +1,82 @@
+#include "backend/cpu/isa.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <string>
+
+namespace acd {
+namespace {
+
+struct Selection {
+  Isa isa;
+  bool forced = false;
+  Status status;
+};
+
+Isa detect() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    return Isa::kAvx512;
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::kAvx2;
+#endif
+  return Isa::kBaseline;
+}
+
+Selection select() {
+  Selection s{detected_isa(), false, Status()};
+  const char* wish = std::getenv("ACD_CLIP_ISA");
+  if (!wish || !*wish) return s;
+  for (Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512}) {
+    if (std::strcmp(wish, isa_name(isa)) != 0) continue;
+    if (isa > s.isa) {
+      s.status = Status(Code::kUnsupported, std::string("ACD_CLIP_ISA asks for ") + wish +
+                                                " but this processor has " + isa_name(s.isa));
+      return s;
+    }
+    s.isa = isa;
+    s.forced = true;
+#if defined(__x86_64__)
+    if (isa == Isa::kBaseline) dnnl::set_max_cpu_isa(dnnl::cpu_isa::sse41);
+    if (isa == Isa::kAvx2) dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx2);
+#endif
+    return s;
+  }
+  s.status = Status(
+      Code::kInvalidArg,
+      std::string("Expected baseline, avx2 or avx512 for ACD_CLIP_ISA but received ") + wish);
+  return s;
+}
+
+const Selection& selection() {
+  static const Selection s = select();
+  return s;
+}
+
+}  // namespace
+
+const char* isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::kAvx512:
+      return "avx512";
+    case Isa::kAvx2:
+      return "avx2";
+    default:
+      return "baseline";
+  }
+}
+
+Isa detected_isa() {
+  static const Isa isa = detect();
+  return isa;
+}
+
+Isa current_isa() { return selection().isa; }
+bool isa_forced() { return selection().forced; }
+Status select_isa_from_environment() { return selection().status; }
+
+}  // namespace acd

@@ -1,0 +1,20 @@
+// Which instruction-set level the kernels run at. Detected once; ACD_CLIP_ISA forces a lower one,
+// which makes every level testable on one machine.
+#pragma once
+
+#include "core/status.h"
+
+namespace acd {
+
+enum class Isa { kBaseline, kAvx2, kAvx512 };
+
+const char* isa_name(Isa isa);
+Isa detected_isa();
+Isa current_isa();
+bool isa_forced();
+
+// Reads ACD_CLIP_ISA (baseline | avx2 | avx512) on first use and tells oneDNN, which must hear it
+// before its first primitive. An unknown level, or one that this machine lacks, is an error.
+Status select_isa_from_environment();
+
+}  // namespace acd

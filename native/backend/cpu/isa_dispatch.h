@@ -1,0 +1,25 @@
+// Declares one kernel in every level's namespace and picks the level in use.
+#pragma once
+
+#if defined(__x86_64__)
+#define ACD_DECLARE_ISA(signature) \
+  namespace baseline {             \
+  signature;                       \
+  }                                \
+  namespace avx2 {                 \
+  signature;                       \
+  }                                \
+  namespace avx512 {               \
+  signature;                       \
+  }
+#define ACD_PICK_ISA(fn)                                    \
+  (::acd::current_isa() == ::acd::Isa::kAvx512 ? avx512::fn \
+   : ::acd::current_isa() == ::acd::Isa::kAvx2 ? avx2::fn   \
+                                               : baseline::fn)
+#else
+#define ACD_DECLARE_ISA(signature) \
+  namespace baseline {             \
+  signature;                       \
+  }
+#define ACD_PICK_ISA(fn) (baseline::fn)
+#endif

@@ -1,0 +1,75 @@
+// Vectors for kernels that are compiled once per instruction-set level (*_isa.cc). GCC vector
+// extensions, so one source serves every level. Everything is static and inside the level's
+// namespace: an inline function of a shared name, compiled for AVX-512, could be the copy that the
+// linker keeps for everybody. For the same reason *_isa.cc includes no standard C++ header.
+#pragma once
+
+#include <stdint.h>
+#include <string.h>
+
+#include "backend/cpu/isa_dispatch.h"
+
+namespace acd {
+namespace ACD_ISA {
+
+#if defined(ACD_ISA_avx512)
+constexpr int kLanes = 16;
+#elif defined(ACD_ISA_avx2)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+
+typedef float Vec __attribute__((vector_size(kLanes * 4)));
+typedef int32_t VecI __attribute__((vector_size(kLanes * 4)));
+
+static inline Vec load(const float* p) {
+  Vec v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+
+static inline void store(float* p, Vec v) { memcpy(p, &v, sizeof v); }
+
+static inline Vec splat(float x) { return x - Vec{}; }
+
+static inline Vec vmax(Vec a, Vec b) { return a > b ? a : b; }
+
+static inline float sum_lanes(Vec v) {
+  float s = 0;
+  for (int i = 0; i < kLanes; ++i) s += v[i];
+  return s;
+}
+
+static inline float max_lanes(Vec v) {
+  float m = v[0];
+  for (int i = 1; i < kLanes; ++i) m = v[i] > m ? v[i] : m;
+  return m;
+}
+
+// e^x for x <= 0, relative error below 2 ulp; x under -87 gives a value under 2e-38.
+// Cody-Waite reduction to |r| <= ln2/2, then the Taylor polynomial of degree 7.
+static inline Vec exp_nonpositive(Vec x) {
+  x = vmax(x, splat(-87.0f));
+  const Vec shifted = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: rounds to nearest integer
+  const Vec n = shifted - 12582912.0f;
+  Vec r = x - n * 0.693359375f;
+  r = r - n * -2.12194440e-4f;
+  Vec p = splat(1.0f / 5040);
+  p = p * r + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  VecI bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  VecI exponent = ((bits - 0x4b400000) + 127) << 23;
+  Vec scale;
+  memcpy(&scale, &exponent, sizeof scale);
+  return p * scale;
+}
+
+}  // namespace ACD_ISA
+}  // namespace acd

@@ -1,0 +1,60 @@
+#include "backend/device.h"
+
+namespace acd {
+
+Result<std::shared_ptr<Device>> Device::adopt(const BackendTable& table) {
+  if (table.abi_version != kAbiVersion || table.struct_bytes < sizeof(BackendTable)) {
+    return Status(Code::kDeviceUnavailable,
+                  std::string("Expected a backend of ABI ") + std::to_string(kAbiVersion) +
+                      " for " + (table.name ? table.name : "device") + " but received ABI " +
+                      std::to_string(table.abi_version));
+  }
+  return std::shared_ptr<Device>(new Device(table));
+}
+
+Device::~Device() { table_.destroy(table_.self); }
+
+Status Device::status_of(int code) const {
+  if (code == 0) return Status();
+  return Status(static_cast<Code>(code), table_.last_error(table_.self));
+}
+
+Status Device::alloc(size_t bytes, void** out) const {
+  return status_of(table_.alloc(table_.self, bytes, out));
+}
+Status Device::upload(void* device, const void* host, size_t bytes) const {
+  return status_of(table_.upload(table_.self, nullptr, device, host, bytes));
+}
+Status Device::download(void* host, const void* device, size_t bytes) const {
+  return status_of(table_.download(table_.self, nullptr, host, device, bytes));
+}
+Status Device::synchronize() const { return status_of(table_.synchronize(table_.self, nullptr)); }
+Status Device::pack_linear(const LinearWeights& weights, PackedLinear** out) const {
+  return status_of(table_.pack_linear(table_.self, &weights, out));
+}
+
+template <typename Params>
+Status Device::call(int (*entry)(void*, void*, const Params*), const Params& p,
+                    const char* op) const {
+  if (!entry) {
+    return Status(Code::kUnsupported, std::string(table_.name) + " has no kernel for " + op);
+  }
+  return status_of(entry(table_.self, nullptr, &p));
+}
+
+#define ACD_DEVICE_OP(op, Params) \
+  Status Device::op(const Params& p) const { return call(table_.op, p, #op); }
+ACD_DEVICE_OP(linear, LinearParams)
+ACD_DEVICE_OP(layer_norm, LayerNormParams)
+ACD_DEVICE_OP(attention, AttentionParams)
+ACD_DEVICE_OP(patchify, PatchifyParams)
+ACD_DEVICE_OP(assemble_tokens, AssembleTokensParams)
+ACD_DEVICE_OP(gather_tokens, GatherTokensParams)
+ACD_DEVICE_OP(conv_tokens, ConvTokensParams)
+ACD_DEVICE_OP(lora_blend, LoraBlendParams)
+ACD_DEVICE_OP(head, HeadParams)
+ACD_DEVICE_OP(gate, GateParams)
+ACD_DEVICE_OP(fuse_map, FuseMapParams)
+#undef ACD_DEVICE_OP
+
+}  // namespace acd

@@ -1,0 +1,124 @@
+// A backend as the model sees it: the table's entries with Status instead of codes, and memory that
+// frees itself.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "backend/backend.h"
+#include "core/status.h"
+
+namespace acd {
+
+class Device {
+ public:
+  // Takes over the table; refuses one of another ABI.
+  static Result<std::shared_ptr<Device>> adopt(const BackendTable& table);
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  const char* name() const { return table_.name; }
+
+  Status alloc(size_t bytes, void** out) const;
+  void release(void* memory, size_t bytes) const { table_.release(table_.self, memory, bytes); }
+  Status upload(void* device, const void* host, size_t bytes) const;
+  Status download(void* host, const void* device, size_t bytes) const;
+  Status synchronize() const;
+
+  Status pack_linear(const LinearWeights& weights, PackedLinear** out) const;
+  void release_linear(PackedLinear* packed) const { table_.release_linear(table_.self, packed); }
+
+  Status linear(const LinearParams& p) const;
+  Status layer_norm(const LayerNormParams& p) const;
+  Status attention(const AttentionParams& p) const;
+  Status patchify(const PatchifyParams& p) const;
+  Status assemble_tokens(const AssembleTokensParams& p) const;
+  Status gather_tokens(const GatherTokensParams& p) const;
+  Status conv_tokens(const ConvTokensParams& p) const;
+  Status lora_blend(const LoraBlendParams& p) const;
+  Status head(const HeadParams& p) const;
+  Status gate(const GateParams& p) const;
+  Status fuse_map(const FuseMapParams& p) const;
+
+ private:
+  explicit Device(const BackendTable& table) : table_(table) {}
+  Status status_of(int code) const;
+  template <typename Params>
+  Status call(int (*entry)(void*, void*, const Params*), const Params& p, const char* op) const;
+
+  BackendTable table_;
+};
+
+// Device memory of n elements.
+template <typename T>
+class DeviceArray {
+ public:
+  DeviceArray() = default;
+  static Result<DeviceArray> make(std::shared_ptr<Device> device, size_t n) {
+    void* p = nullptr;
+    ACD_RETURN_IF_ERROR(device->alloc(n * sizeof(T), &p));
+    return DeviceArray(std::move(device), static_cast<T*>(p), n);
+  }
+  ~DeviceArray() {
+    if (data_) device_->release(data_, n_ * sizeof(T));
+  }
+  DeviceArray(DeviceArray&& o) noexcept { swap(o); }
+  DeviceArray& operator=(DeviceArray&& o) noexcept {
+    swap(o);
+    return *this;
+  }
+  DeviceArray(const DeviceArray&) = delete;
+  DeviceArray& operator=(const DeviceArray&) = delete;
+
+  T* data() const { return data_; }
+  size_t size() const { return n_; }
+  size_t bytes() const { return n_ * sizeof(T); }
+
+ private:
+  DeviceArray(std::shared_ptr<Device> device, T* data, size_t n)
+      : device_(std::move(device)), data_(data), n_(n) {}
+  void swap(DeviceArray& o) noexcept {
+    std::swap(device_, o.device_);
+    std::swap(data_, o.data_);
+    std::swap(n_, o.n_);
+  }
+
+  std::shared_ptr<Device> device_;
+  T* data_ = nullptr;
+  size_t n_ = 0;
+};
+
+// Packed weights of one linear.
+class Linear {
+ public:
+  Linear() = default;
+  static Result<Linear> make(std::shared_ptr<Device> device, const LinearWeights& weights) {
+    Linear l;
+    ACD_RETURN_IF_ERROR(device->pack_linear(weights, &l.packed_));
+    l.device_ = std::move(device);
+    return l;
+  }
+  ~Linear() {
+    if (packed_) device_->release_linear(packed_);
+  }
+  Linear(Linear&& o) noexcept { swap(o); }
+  Linear& operator=(Linear&& o) noexcept {
+    swap(o);
+    return *this;
+  }
+  Linear(const Linear&) = delete;
+  Linear& operator=(const Linear&) = delete;
+  const PackedLinear* packed() const { return packed_; }
+
+ private:
+  void swap(Linear& o) noexcept {
+    std::swap(device_, o.device_);
+    std::swap(packed_, o.packed_);
+  }
+
+  std::shared_ptr<Device> device_;
+  PackedLinear* packed_ = nullptr;
+};
+
+}  // namespace acd

@@ -1,0 +1,120 @@
+#include "core/thread_team.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+
+namespace acd {
+namespace {
+
+// Between two ops of a layer a worker spins this long before it sleeps: about what waking it costs.
+constexpr auto kSpin = std::chrono::microseconds(30);
+
+int cgroup_quota_cpus() {
+  long long quota = 0, period = 0;
+  if (FILE* f = std::fopen("/sys/fs/cgroup/cpu.max", "r")) {
+    char text[64] = {};
+    const bool two = std::fscanf(f, "%63s %lld", text, &period) == 2;
+    std::fclose(f);
+    if (two && std::strcmp(text, "max") != 0) quota = std::atoll(text);
+  }
+  if (quota <= 0 || period <= 0) return 1 << 20;
+  return static_cast<int>(std::max<long long>(1, (quota + period - 1) / period));
+}
+
+}  // namespace
+
+int available_cpus() {
+  int n = static_cast<int>(std::thread::hardware_concurrency());
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
+  return std::max(1, std::min(n, cgroup_quota_cpus()));
+}
+
+std::shared_ptr<ThreadTeam> ThreadTeam::shared() {
+  static std::mutex mutex;
+  static std::weak_ptr<ThreadTeam> team;
+  std::lock_guard<std::mutex> lock(mutex);
+  std::shared_ptr<ThreadTeam> alive = team.lock();
+  if (!alive) {
+    alive.reset(new ThreadTeam());
+    team = alive;
+  }
+  return alive;
+}
+
+ThreadTeam::~ThreadTeam() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+    generation_.fetch_add(1);
+  }
+  wake_.notify_all();
+  for (std::thread& t : workers_) t.join();
+}
+
+void ThreadTeam::grow(int threads) {
+  while (static_cast<int>(workers_.size()) < threads - 1) {
+    workers_.emplace_back([this] { worker_main(); });
+  }
+}
+
+void ThreadTeam::run_erased(int64_t tiles, int threads, TileFn fn, void* context) {
+  std::lock_guard<std::mutex> region(region_);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    grow(threads);
+    fn_ = fn;
+    context_ = context;
+    tiles_ = tiles;
+    next_.store(0, std::memory_order_relaxed);
+    error_ = nullptr;
+    open_ = static_cast<int>(std::min<int64_t>(threads - 1, tiles - 1));
+    generation_.fetch_add(1);
+  }
+  wake_.notify_all();
+  take_tiles();
+  std::unique_lock<std::mutex> lock(mutex_);
+  open_ = 0;  // no tile is left: a worker that wakes now must not enter
+  done_.wait(lock, [this] { return inside_ == 0; });
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+void ThreadTeam::take_tiles() {
+  try {
+    for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < tiles_;) {
+      fn_(context_, i);
+    }
+  } catch (...) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!error_) error_ = std::current_exception();
+    next_.store(tiles_, std::memory_order_relaxed);
+  }
+}
+
+void ThreadTeam::worker_main() {
+  uint64_t seen = 0;
+  for (;;) {
+    const auto deadline = std::chrono::steady_clock::now() + kSpin;
+    while (generation_.load(std::memory_order_acquire) == seen &&
+           std::chrono::steady_clock::now() < deadline) {
+    }
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      wake_.wait(lock, [&] { return stop_ || generation_.load() != seen; });
+      if (stop_) return;
+      seen = generation_.load();
+      if (open_ == 0) continue;
+      --open_;
+      ++inside_;
+    }
+    take_tiles();
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (--inside_ == 0) done_.notify_one();
+  }
+}
+
+}  // namespace acd

@@ -1,0 +1,79 @@
+// What a session is asked for and what it gives back: plain structs that own everything they need.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/status.h"
+#include "ops/regions/regions.h"
+
+namespace acd {
+
+enum class MapSize { kNone, kModel, kImage };
+
+// One picture: RGB8 pixels, or an already normalised [3, S, S] tensor.
+struct Picture {
+  std::vector<uint8_t> pixels;
+  std::vector<float> tensor;
+  int64_t width = 0;  // of the original picture in both cases
+  int64_t height = 0;
+};
+
+struct Timing {
+  double queue_ms = 0;
+  double preprocess_ms = 0;
+  double compute_ms = 0;
+  double postprocess_ms = 0;
+};
+
+struct DetectJob {
+  Picture picture;
+  std::vector<float> text;  // [G, E, 2]
+  int64_t blur_taps = 7;
+  float blur_sigma = 1;
+  double map_weight = 0.1;
+  MapSize map = MapSize::kModel;
+  bool want_regions = false;
+  float region_threshold = 0;
+  int64_t region_min_area = 1;
+  bool debug = false;
+};
+
+struct Detection {
+  double score = 0;
+  double cls = 0;
+  double map_max = 0;
+  std::vector<float> map;
+  int64_t map_width = 0;
+  int64_t map_height = 0;
+  bool has_regions = false;
+  std::vector<Region> regions;
+  Timing timing;
+  int64_t batch = 1;
+  bool debug = false;
+  std::vector<float> seg_tokens, det_features, gate, group_logits, det_logits;
+};
+
+struct EmbedJob {
+  Picture picture;
+  bool patches = false;
+};
+
+struct Embedding {
+  std::vector<float> features;  // [G, E]
+  std::vector<float> patches;   // [G, N, E] when asked for
+};
+
+struct TextJob {
+  std::vector<int32_t> tokens;  // [prompts, length]
+  int64_t prompts = 0;
+  int64_t length = 0;
+  int64_t normal = -1;  // >= 0: class features of the first `normal` against the rest
+};
+
+template <typename T>
+using Done = std::function<void(Status, T&&)>;
+
+}  // namespace acd

@@ -1,0 +1,327 @@
+#include "infer/session.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ops/preprocess/preprocess.h"
+#include "ops/resize/resize.h"
+
+namespace acd {
+namespace {
+
+// Images computed together: as many as make a batch worth waking the team for, never so many that
+// the first of them waits long for the last. A ViT-L at 518 runs alone, a toy in eights.
+size_t batch_for(const ModelConfig& c) {
+  return static_cast<size_t>(std::clamp(20e9 / c.flop_per_image(), 1.0, 8.0));
+}
+
+double milliseconds(std::chrono::steady_clock::duration d) {
+  return std::chrono::duration<double, std::milli>(d).count();
+}
+
+Status check_picture(const Picture& p, const ModelConfig& c) {
+  if (p.width < 1 || p.height < 1 || p.width > kMaxResizeSide || p.height > kMaxResizeSide) {
+    return Status(Code::kInvalidArg, "Expected a picture of at least 1 x 1 pixels");
+  }
+  const auto expected_tensor = static_cast<size_t>(3 * c.image_size * c.image_size);
+  if (p.tensor.empty() ? p.pixels.size() != static_cast<size_t>(p.width * p.height * 3)
+                       : p.tensor.size() != expected_tensor) {
+    return Status(Code::kInvalidArg, "Expected width * height * 3 bytes of pixels or a [3, " +
+                                         std::to_string(c.image_size) + ", " +
+                                         std::to_string(c.image_size) + "] tensor");
+  }
+  return Status();
+}
+
+const Picture* picture_of(const DetectJob& j) { return &j.picture; }
+const Picture* picture_of(const EmbedJob& j) { return &j.picture; }
+const Picture* picture_of(const TextJob&) { return nullptr; }
+
+}  // namespace
+
+void Session::Entry::fail(const Status& status) {
+  std::visit([&](auto& w) { w.done(status, {}); }, work);
+}
+
+Session::Session(std::shared_ptr<const AcdClip> model, size_t queue_limit)
+    : config_(model->config()),
+      weight_bytes_(model->weight_bytes()),
+      queue_limit_(queue_limit),
+      max_batch_(batch_for(config_)),
+      model_(std::move(model)) {
+  thread_ = std::thread([this] { main(); });
+}
+
+Session::~Session() {
+  close(true, nullptr);
+  if (thread_.joinable()) thread_.join();
+}
+
+Result<uint64_t> Session::submit(DetectJob job, Done<Detection> done) {
+  ACD_RETURN_IF_ERROR(check_picture(job.picture, config_));
+  if (static_cast<int64_t>(job.text.size()) != config_.groups * config_.embed_dim * 2) {
+    return Status(Code::kInvalidArg, "Expected text features of " +
+                                         std::to_string(config_.groups * config_.embed_dim * 2) +
+                                         " numbers [" + std::to_string(config_.groups) + ", " +
+                                         std::to_string(config_.embed_dim) + ", 2] but received " +
+                                         std::to_string(job.text.size()));
+  }
+  return enqueue(std::make_shared<Entry>(DetectWork{std::move(job), std::move(done)}));
+}
+
+Result<uint64_t> Session::submit(EmbedJob job, Done<Embedding> done) {
+  ACD_RETURN_IF_ERROR(check_picture(job.picture, config_));
+  return enqueue(std::make_shared<Entry>(EmbedWork{std::move(job), std::move(done)}));
+}
+
+Result<uint64_t> Session::submit(TextJob job, Done<std::vector<float>> done) {
+  return enqueue(std::make_shared<Entry>(TextWork{std::move(job), std::move(done)}));
+}
+
+Result<uint64_t> Session::enqueue(std::shared_ptr<Entry> entry) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (closing_) return Status(Code::kDisposed, "the model was disposed");
+    if (queue_.size() >= queue_limit_) {
+      return Status(Code::kQueueFull, "the queue holds its limit of " +
+                                          std::to_string(queue_limit_) +
+                                          " waiting calls; await some, or raise queueLimit");
+    }
+    entry->id = next_id_++;
+    entry->arrived = Clock::now();
+    queue_.push_back(entry);
+  }
+  wake_.notify_one();
+  return entry->id;
+}
+
+void Session::cancel(uint64_t id) {
+  std::shared_ptr<Entry> waiting;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const auto is_it = [id](const std::shared_ptr<Entry>& e) { return e->id == id; };
+    const auto running = std::find_if(running_.begin(), running_.end(), is_it);
+    if (running != running_.end()) {
+      (*running)->cancelled = true;
+      return;
+    }
+    const auto found = std::find_if(queue_.begin(), queue_.end(), is_it);
+    if (found == queue_.end()) return;  // done already
+    waiting = *found;
+    queue_.erase(found);
+  }
+  waiting->fail(Status(Code::kAborted, "the call was cancelled"));
+}
+
+size_t Session::waiting() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return queue_.size();
+}
+
+void Session::close(bool stop_running, std::function<void()> closed) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (stop_running) stop_running_ = true;
+    if (closing_) return;
+    closing_ = true;
+    closed_ = std::move(closed);
+  }
+  wake_.notify_one();
+}
+
+void Session::main() {
+  for (;;) {
+    Batch batch = next_batch();
+    if (batch.empty()) break;
+    run(batch);
+    std::lock_guard<std::mutex> lock(mutex_);
+    running_.clear();
+  }
+  std::deque<std::shared_ptr<Entry>> rest;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    rest.swap(queue_);
+  }
+  for (auto& entry : rest)
+    entry->fail(Status(Code::kAborted, "the model was disposed before this call began"));
+  workspace_ = AcdClip::Workspace();
+  workspace_bytes_ = 0;
+  model_.reset();
+  if (closed_) closed_();
+}
+
+// Blocks for work; empty when closing. Neighbouring images go together, a text job goes alone.
+Session::Batch Session::next_batch() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  wake_.wait(lock, [this] { return closing_ || !queue_.empty(); });
+  if (closing_) return {};
+  const auto is_text = [](const Entry& e) { return std::holds_alternative<TextWork>(e.work); };
+  do {
+    running_.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  } while (!queue_.empty() && running_.size() < max_batch_ && !is_text(*running_.front()) &&
+           !is_text(*queue_.front()));
+  return running_;
+}
+
+bool Session::stop_requested(const Batch& batch) const {
+  return stop_running_ ||
+         std::all_of(batch.begin(), batch.end(), [](const auto& e) { return e->cancelled.load(); });
+}
+
+void Session::run(Batch& batch) {
+  const Status status = guarded([&]() -> Status {
+    if (std::holds_alternative<TextWork>(batch.front()->work)) {
+      run_text(*batch.front());
+    } else {
+      run_images(batch);
+    }
+    return Status();
+  });
+  // run_* settle every entry themselves; only an exception leaves them open.
+  if (status.ok()) return;
+  for (auto& entry : batch) entry->fail(status);
+}
+
+void Session::run_text(Entry& entry) {
+  auto& work = std::get<TextWork>(entry.work);
+  std::vector<float> features;
+  const Status status = guarded([&] {
+    const TextJob& job = work.job;
+    ACD_RETURN_IF_ERROR(model_->encode_text(
+        job.tokens, job.prompts, job.length, [&] { return stop_running_ || entry.cancelled; },
+        features));
+    if (job.normal >= 0)
+      features =
+          class_features(features, config_.groups, job.prompts, config_.text_width, job.normal);
+    for (float v : features) {
+      if (!std::isfinite(v)) return Status(Code::kNonFinite, "the text features hold NaN or Inf");
+    }
+    return Status();
+  });
+  work.done(status, std::move(features));
+}
+
+void Session::run_images(Batch& batch) {
+  Timing timing;
+  const auto start = Clock::now();
+  auto prepared = start, computed = start;
+  std::vector<ImageResult> results;
+  const Status status = guarded([&]() -> Status {
+    std::vector<ImageRequest> requests;
+    bool vectors = false;
+    for (auto& entry : batch) {
+      if (const auto* w = std::get_if<DetectWork>(&entry->work)) {
+        requests.push_back({w->job.text.data(), w->job.blur_taps, w->job.blur_sigma});
+        vectors |= w->job.debug;
+      } else {
+        requests.push_back({});
+        vectors |= std::get<EmbedWork>(entry->work).job.patches;
+      }
+    }
+    ACD_RETURN_IF_ERROR(prepare(batch, vectors));
+    prepared = Clock::now();
+    ACD_RETURN_IF_ERROR(model_->encode_images(
+        workspace_, requests, vectors, [&] { return stop_requested(batch); }, results));
+    computed = Clock::now();
+    return Status();
+  });
+  timing.preprocess_ms = milliseconds(prepared - start);
+  timing.compute_ms = milliseconds(computed - prepared);
+  for (size_t i = 0; i < batch.size(); ++i) {
+    Entry& entry = *batch[i];
+    timing.queue_ms = milliseconds(start - entry.arrived);
+    Status own = status;
+    if (own.ok() && (entry.cancelled || stop_running_))
+      own = Status(Code::kAborted, "the call was cancelled");
+    if (own.ok()) own = guarded([&] { return finish(entry, results[i], timing, batch.size()); });
+    if (!own.ok()) entry.fail(own);
+  }
+}
+
+// Room for the batch, and its pictures resized and normalised into it.
+Status Session::prepare(Batch& batch, bool vectors) {
+  const auto items = static_cast<int64_t>(batch.size());
+  if (workspace_.items < items) {
+    workspace_ = AcdClip::Workspace();
+    const size_t before = live_bytes();
+    auto made = model_->make_workspace(items);
+    if (!made.ok()) return made.status();
+    workspace_ = std::move(made.value());
+    workspace_bytes_ = live_bytes() - before;
+  } else if (!vectors && workspace_.vectors.size() > 0) {
+    workspace_.vectors = Floats();
+  }
+  const auto image_floats = static_cast<size_t>(3 * config_.image_size * config_.image_size);
+  std::vector<float> resized;
+  for (int64_t item = 0; item < items; ++item) {
+    const Picture& picture = *std::visit([](auto& w) { return picture_of(w.job); },
+                                         batch[static_cast<size_t>(item)]->work);
+    const float* from = picture.tensor.data();
+    if (picture.tensor.empty()) {
+      resized.resize(image_floats);
+      ACD_RETURN_IF_ERROR(preprocess_rgb8(picture.pixels.data(), static_cast<int>(picture.width),
+                                          static_cast<int>(picture.height),
+                                          static_cast<int>(config_.image_size), resized.data()));
+      from = resized.data();
+    }
+    ACD_RETURN_IF_ERROR(model_->device()->upload(
+        workspace_.image.data() + item * static_cast<int64_t>(image_floats), from,
+        image_floats * sizeof(float)));
+  }
+  return Status();
+}
+
+Status Session::finish(Entry& entry, const ImageResult& result, Timing timing, size_t batch) {
+  if (auto* embed = std::get_if<EmbedWork>(&entry.work)) {
+    Embedding out{result.det_features,
+                  embed->job.patches ? result.seg_vectors : std::vector<float>()};
+    embed->done(Status(), std::move(out));
+    return Status();
+  }
+  const auto start = Clock::now();
+  auto& work = std::get<DetectWork>(entry.work);
+  const DetectJob& job = work.job;
+  Detection out;
+  out.cls = result.cls;
+  out.map_max = result.map_max;
+  out.score = (1 - job.map_weight) * result.cls + job.map_weight * double{result.map_max};
+  if (!std::isfinite(out.score)) {
+    return Status(Code::kNonFinite,
+                  "the computation produced NaN or Inf; no score can be given for this picture");
+  }
+  const auto size = static_cast<int>(config_.image_size);
+  std::vector<float> map = result.map;
+  out.map_width = out.map_height = size;
+  if (job.map != MapSize::kModel && (job.map == MapSize::kImage || job.want_regions)) {
+    out.map_width = job.picture.width;
+    out.map_height = job.picture.height;
+    std::vector<float> full(static_cast<size_t>(out.map_width * out.map_height));
+    ACD_RETURN_IF_ERROR(resize_map_f32(map.data(), size, size, full.data(),
+                                       static_cast<int>(out.map_width),
+                                       static_cast<int>(out.map_height)));
+    map.swap(full);
+  }
+  if (job.want_regions) {
+    out.has_regions = true;
+    ACD_RETURN_IF_ERROR(find_regions(map.data(), static_cast<int>(out.map_width),
+                                     static_cast<int>(out.map_height), job.region_threshold,
+                                     job.region_min_area, &out.regions));
+  }
+  if (job.map != MapSize::kNone) out.map = std::move(map);
+  if (job.debug) {
+    out.debug = true;
+    out.seg_tokens = result.seg_vectors;
+    out.det_features = result.det_features;
+    out.gate = result.gates;
+    out.group_logits = result.group_logits;
+    out.det_logits = result.det_logits;
+  }
+  out.batch = static_cast<int64_t>(batch);
+  timing.postprocess_ms = milliseconds(Clock::now() - start);
+  out.timing = timing;
+  work.done(Status(), std::move(out));
+  return Status();
+}
+
+}  // namespace acd

@@ -1,0 +1,97 @@
+// One loaded model at work: a bounded queue and one scheduler thread that forms batches.
+//
+//   - submit_* copies nothing and blocks on nothing: it takes the job over or refuses it.
+//   - Every accepted job calls its `done` exactly once, from the scheduler thread or from cancel()
+//     or close(); `done` must not call back into the session.
+//   - A waiting job is cancelled at once, a running one between two layers. In a batch the others
+//     go on.
+//   - close() refuses new jobs, rejects waiting ones, lets the running one finish (or stops it
+//     between layers when told so) and gives the memory back.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <variant>
+
+#include "infer/jobs.h"
+#include "model/acd_clip.h"
+
+namespace acd {
+
+class Session {
+ public:
+  Session(std::shared_ptr<const AcdClip> model, size_t queue_limit);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  const ModelConfig& config() const { return config_; }
+
+  Result<uint64_t> submit(DetectJob job, Done<Detection> done);
+  Result<uint64_t> submit(EmbedJob job, Done<Embedding> done);
+  Result<uint64_t> submit(TextJob job, Done<std::vector<float>> done);
+
+  void cancel(uint64_t id);
+  size_t waiting() const;
+  // `closed` is called on the scheduler thread when everything is freed. Later calls do nothing.
+  void close(bool stop_running, std::function<void()> closed);
+
+  size_t weight_bytes() const { return weight_bytes_; }
+  size_t workspace_bytes() const { return workspace_bytes_.load(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  template <typename J, typename R>
+  struct Work {
+    J job;
+    Done<R> done;
+  };
+  using DetectWork = Work<DetectJob, Detection>;
+  using EmbedWork = Work<EmbedJob, Embedding>;
+  using TextWork = Work<TextJob, std::vector<float>>;
+  struct Entry {
+    uint64_t id = 0;
+    Clock::time_point arrived;
+    std::atomic<bool> cancelled{false};
+    std::variant<DetectWork, EmbedWork, TextWork> work;
+    template <typename W>
+    explicit Entry(W&& w) : work(std::forward<W>(w)) {}
+    void fail(const Status& status);
+  };
+  using Batch = std::vector<std::shared_ptr<Entry>>;
+
+  Result<uint64_t> enqueue(std::shared_ptr<Entry> entry);
+  void main();
+  Batch next_batch();
+  void run(Batch& batch);
+  void run_text(Entry& entry);
+  void run_images(Batch& batch);
+  Status prepare(Batch& batch, bool vectors);
+  Status finish(Entry& entry, const ImageResult& result, Timing timing, size_t batch);
+  bool stop_requested(const Batch& batch) const;
+
+  const ModelConfig config_;
+  const size_t weight_bytes_;
+  const size_t queue_limit_;
+  size_t max_batch_;
+  std::shared_ptr<const AcdClip> model_;
+  AcdClip::Workspace workspace_;
+  std::atomic<size_t> workspace_bytes_{0};
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::shared_ptr<Entry>> queue_;
+  Batch running_;
+  bool closing_ = false;
+  std::atomic<bool> stop_running_{false};
+  std::function<void()> closed_;
+  uint64_t next_id_ = 1;
+  std::thread thread_;
+};
+
+}  // namespace acd

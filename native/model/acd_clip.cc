@@ -1,0 +1,356 @@
+#include "model/acd_clip.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/aligned.h"
+#include "ops/resize_positions/resize_positions.h"
+
+namespace acd {
+namespace {
+
+Status aborted() { return Status(Code::kAborted, "the call was cancelled"); }
+
+// Which group ends after this 1-based layer, or -1.
+int64_t group_after(const std::vector<int64_t>& levels, int64_t layer) {
+  const auto it = std::find(levels.begin(), levels.end(), layer);
+  return it == levels.end() ? -1 : it - levels.begin();
+}
+
+Status keep(Result<Floats> made, Floats& to) {
+  if (made.ok()) to = std::move(made.value());
+  return made.status();
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const AcdClip>> AcdClip::load(std::shared_ptr<Device> device,
+                                                     const ModelConfig& config,
+                                                     WeightReader& reader) {
+  ACD_RETURN_IF_ERROR(check_config(config));
+  ACD_RETURN_IF_ERROR(reader.open());
+  std::shared_ptr<AcdClip> model(new AcdClip());
+  model->config_ = config;
+  model->device_ = std::move(device);
+  const size_t before = live_bytes();
+  ACD_RETURN_IF_ERROR(model->load_vision(reader));
+  ACD_RETURN_IF_ERROR(model->load_text(reader));
+  model->weight_bytes_ = live_bytes() - before;
+  return std::shared_ptr<const AcdClip>(std::move(model));
+}
+
+Status AcdClip::load_vision(WeightReader& reader) {
+  const ModelConfig& c = config_;
+  const int64_t d = c.vision_width, old = c.pretrain_grid;
+  auto conv = reader.read("visual.conv1.weight", {d, 3, c.patch_size, c.patch_size});
+  if (!conv.ok()) return conv.status();
+  auto patch =
+      Linear::make(device_, {conv.value().data(), nullptr, d, 3 * c.patch_size * c.patch_size});
+  if (!patch.ok()) return patch.status();
+  patch_embed_ = std::move(patch.value());
+  ACD_RETURN_IF_ERROR(
+      keep(load_floats(device_, reader, "visual.class_embedding", {d}), class_embedding_));
+  auto stored = reader.read("visual.positional_embedding", {1 + old * old, d});
+  if (!stored.ok()) return stored.status();
+  FloatBuffer resized(static_cast<size_t>((1 + c.patches()) * d));
+  resize_positions(stored.value().data(), old, resized.data(), c.grid(), d);
+  ACD_RETURN_IF_ERROR(keep(Floats::make(device_, resized.size()), positions_));
+  ACD_RETURN_IF_ERROR(device_->upload(positions_.data(), resized.data(), resized.bytes()));
+  auto ln_pre = load_norm(device_, reader, "visual.ln_pre", d);
+  if (!ln_pre.ok()) return ln_pre.status();
+  ln_pre_ = std::move(ln_pre.value());
+  for (int64_t i = 0; i < c.vision_layers; ++i) {
+    auto block =
+        load_block(device_, reader, "visual.transformer.resblocks." + std::to_string(i) + ".", d);
+    if (!block.ok()) return block.status();
+    vision_blocks_.push_back(std::move(block.value()));
+  }
+  for (int64_t i = 0; i < c.groups; ++i) {
+    auto group = load_image_adapter(device_, reader, c, i);
+    if (!group.ok()) return group.status();
+    image_groups_.push_back(std::move(group.value()));
+  }
+  return Status();
+}
+
+Status AcdClip::load_text(WeightReader& reader) {
+  const ModelConfig& c = config_;
+  const int64_t w = c.text_width, r = c.text_lora_rank;
+  auto table = reader.read_table("token_embedding.weight", {c.vocab_size, w});
+  if (!table.ok()) return table.status();
+  auto placed = DeviceArray<uint8_t>::make(device_, table.value().bytes.bytes());
+  if (!placed.ok()) return placed.status();
+  token_table_ = std::move(placed.value());
+  token_type_ = table.value().type;
+  ACD_RETURN_IF_ERROR(device_->upload(token_table_.data(), table.value().bytes.data(),
+                                      table.value().bytes.bytes()));
+  ACD_RETURN_IF_ERROR(
+      keep(load_floats(device_, reader, "positional_embedding", {c.context_length, w}),
+           text_positions_));
+  for (int64_t i = 0; i < c.text_layers; ++i) {
+    auto block = load_block(device_, reader, "transformer.resblocks." + std::to_string(i) + ".", w);
+    if (!block.ok()) return block.status();
+    text_blocks_.push_back(std::move(block.value()));
+  }
+  for (int64_t i = 0; i < c.groups; ++i) {
+    TextGroup g;
+    const std::string n = std::to_string(i), lora = "text_adapter.lora_adapters." + n + ".";
+    ACD_RETURN_IF_ERROR(
+        keep(load_floats(device_, reader, "text_adapter.m_t_w." + n + ".i_w", {1, 1, w}), g.mix));
+    auto a = reader.read(lora + "lora_A", {w, r});
+    if (!a.ok()) return a.status();
+    auto b = reader.read(lora + "lora_B", {r, w});
+    if (!b.ok()) return b.status();
+    FloatBuffer down(static_cast<size_t>(r * w));
+    for (int64_t k = 0; k < r; ++k) {
+      for (int64_t j = 0; j < w; ++j)
+        down[static_cast<size_t>(k * w + j)] = a.value()[static_cast<size_t>(j * r + k)];
+    }
+    const auto scale = static_cast<float>(c.text_lora_alpha / std::sqrt(static_cast<double>(r)));
+    for (size_t k = 0; k < b.value().size(); ++k) b.value()[k] *= scale;
+    auto packed = Linear::make(device_, {down.data(), nullptr, r, w});
+    if (!packed.ok()) return packed.status();
+    g.down = std::move(packed.value());
+    ACD_RETURN_IF_ERROR(keep(Floats::make(device_, b.value().size()), g.up));
+    ACD_RETURN_IF_ERROR(device_->upload(g.up.data(), b.value().data(), b.value().bytes()));
+    auto norm = load_norm(device_, reader, "text_adapter.layer_norms." + n, w);
+    if (!norm.ok()) return norm.status();
+    g.norm = std::move(norm.value());
+    text_groups_.push_back(std::move(g));
+  }
+  return Status();
+}
+
+Result<AcdClip::Workspace> AcdClip::make_workspace(int64_t items) const {
+  const ModelConfig& c = config_;
+  const int64_t n = c.patches(), g = c.groups, e = c.embed_dim, s = c.image_size;
+  Workspace ws;
+  auto tower = make_activations(device_, items, n + 1, c.vision_width);
+  if (!tower.ok()) return tower.status();
+  ws.tower = std::move(tower.value());
+  auto adapter = make_adapter_activations(device_, c, items);
+  if (!adapter.ok()) return adapter.status();
+  ws.adapter = std::move(adapter.value());
+  const auto make = [&](int64_t count, Floats& to) {
+    return keep(Floats::make(device_, static_cast<size_t>(count)), to);
+  };
+  ACD_RETURN_IF_ERROR(make(items * 3 * s * s, ws.image));
+  ACD_RETURN_IF_ERROR(make(items * 2 * g * e, ws.text));
+  ACD_RETURN_IF_ERROR(make(items * g * n * 2 * g, ws.dots));
+  ACD_RETURN_IF_ERROR(make(items * g * e, ws.seg_mean));
+  ACD_RETURN_IF_ERROR(make(items * g * e, ws.det_mean));
+  ACD_RETURN_IF_ERROR(make(items * g * g * 2, ws.gates));
+  ACD_RETURN_IF_ERROR(make(s * s + 1, ws.map));
+  ACD_RETURN_IF_ERROR(make(g * 2 * n, ws.logits));
+  ws.items = items;
+  return ws;
+}
+
+Status AcdClip::encode_images(Workspace& ws, const std::vector<ImageRequest>& requests,
+                              bool vectors, const Cancelled& cancelled,
+                              std::vector<ImageResult>& out) const {
+  const ModelConfig& c = config_;
+  const auto items = static_cast<int64_t>(requests.size());
+  ACD_ASSERT(items <= ws.items);
+  if (vectors && ws.vectors.size() == 0) {
+    ACD_RETURN_IF_ERROR(keep(
+        Floats::make(device_, static_cast<size_t>(ws.items * c.groups * c.patches() * c.embed_dim)),
+        ws.vectors));
+  }
+  std::vector<float> columns(static_cast<size_t>(2 * c.groups * c.embed_dim));
+  for (int64_t item = 0; item < items; ++item) {
+    const float* text = requests[static_cast<size_t>(item)].text;
+    if (!text) continue;
+    for (int64_t j = 0; j < c.groups; ++j) {
+      for (int64_t i = 0; i < c.embed_dim; ++i) {
+        for (int64_t k = 0; k < 2; ++k) {
+          columns[static_cast<size_t>((2 * j + k) * c.embed_dim + i)] =
+              text[(j * c.embed_dim + i) * 2 + k];
+        }
+      }
+    }
+    ACD_RETURN_IF_ERROR(
+        device_->upload(ws.text.data() + item * static_cast<int64_t>(columns.size()),
+                        columns.data(), columns.size() * sizeof(float)));
+  }
+  ACD_RETURN_IF_ERROR(run_vision(ws, items, vectors, cancelled));
+  out.resize(requests.size());
+  for (int64_t item = 0; item < items; ++item) {
+    ACD_RETURN_IF_ERROR(finish_image(ws, item, requests[static_cast<size_t>(item)], vectors,
+                                     out[static_cast<size_t>(item)]));
+  }
+  return Status();
+}
+
+Status AcdClip::run_vision(Workspace& ws, int64_t items, bool vectors,
+                           const Cancelled& cancelled) const {
+  const ModelConfig& c = config_;
+  const int64_t d = c.vision_width, n = c.patches(), t = n + 1, g = c.groups, e = c.embed_dim;
+  const int64_t patch_columns = 3 * c.patch_size * c.patch_size;
+  // The patch rows borrow the MLP's buffer where they fit (they do for every CLIP).
+  Floats own_rows;
+  float* rows = ws.tower.hidden.data();
+  if (static_cast<size_t>(items * n * patch_columns) > ws.tower.hidden.size()) {
+    ACD_RETURN_IF_ERROR(
+        keep(Floats::make(device_, static_cast<size_t>(items * n * patch_columns)), own_rows));
+    rows = own_rows.data();
+  }
+  ACD_RETURN_IF_ERROR(
+      device_->patchify({ws.image.data(), rows, items, c.image_size, c.patch_size}));
+  float* x = ws.tower.x.data();
+  LinearParams embed{rows, patch_columns, patch_embed_.packed(), x + d, d, n};
+  embed.batch = items;
+  embed.batch_x = n * patch_columns;
+  embed.batch_y = t * d;
+  ACD_RETURN_IF_ERROR(device_->linear(embed));
+  ACD_RETURN_IF_ERROR(
+      device_->assemble_tokens({x, class_embedding_.data(), positions_.data(), items, t, d}));
+  ACD_RETURN_IF_ERROR(
+      device_->layer_norm({x, d, ln_pre_.weight.data(), ln_pre_.bias.data(), x, d, items * t, d}));
+
+  const Activation act = c.quick_gelu ? Activation::kQuickGelu : Activation::kGelu;
+  // Layers after the last group feed nothing.
+  for (int64_t layer = 0; layer < c.vision_levels.back(); ++layer) {
+    if (cancelled && cancelled()) return aborted();
+    ACD_RETURN_IF_ERROR(run_block(*device_, vision_blocks_[static_cast<size_t>(layer)], ws.tower,
+                                  items, t, d, false, act));
+    const int64_t group = group_after(c.vision_levels, layer + 1);
+    if (group < 0) continue;
+    const ImageAdapterGroup& adapter = image_groups_[static_cast<size_t>(group)];
+    ACD_RETURN_IF_ERROR(run_conv_lora(*device_, c, adapter, ws.adapter, x, items));
+    std::vector<const float*> text;
+    std::vector<HeadOutputs> out;
+    for (int64_t item = 0; item < items; ++item) {
+      const int64_t slot = item * g + group;
+      text.push_back(ws.text.data() + item * 2 * g * e);
+      out.push_back({ws.seg_mean.data() + slot * e, ws.det_mean.data() + slot * e,
+                     ws.dots.data() + slot * n * 2 * g,
+                     vectors ? ws.vectors.data() + slot * n * e : nullptr});
+    }
+    ACD_RETURN_IF_ERROR(run_heads(*device_, c, adapter, ws.adapter, x, items, text, out));
+  }
+  return Status();
+}
+
+Status AcdClip::finish_image(Workspace& ws, int64_t item, const ImageRequest& request, bool vectors,
+                             ImageResult& out) const {
+  const ModelConfig& c = config_;
+  const int64_t g = c.groups, e = c.embed_dim, n = c.patches(), s = c.image_size;
+  const auto download = [&](std::vector<float>& to, const float* from, int64_t count) {
+    to.resize(static_cast<size_t>(count));
+    return device_->download(to.data(), from, to.size() * sizeof(float));
+  };
+  ACD_RETURN_IF_ERROR(download(out.det_features, ws.det_mean.data() + item * g * e, g * e));
+  if (vectors) {
+    ACD_RETURN_IF_ERROR(download(out.seg_vectors, ws.vectors.data() + item * g * n * e, g * n * e));
+  }
+  if (!request.text) return Status();
+
+  float* gates = ws.gates.data() + item * g * g * 2;
+  for (int64_t i = 0; i < g; ++i) {
+    const ImageAdapterGroup& w = image_groups_[static_cast<size_t>(i)];
+    ACD_RETURN_IF_ERROR(device_->gate({ws.seg_mean.data() + (item * g + i) * e, w.gate_w1.data(),
+                                       w.gate_b1.data(), w.gate_w2.data(), w.gate_b2.data(),
+                                       gates + i * g * 2, e, c.adapter_hidden, g}));
+  }
+  ACD_RETURN_IF_ERROR(
+      device_->fuse_map({ws.dots.data() + item * g * n * 2 * g, gates, g, c.grid(), s,
+                         request.blur_taps, request.blur_sigma, ws.map.data(),
+                         ws.map.data() + s * s, vectors ? ws.logits.data() : nullptr}));
+  ACD_RETURN_IF_ERROR(download(out.map, ws.map.data(), s * s));
+  ACD_RETURN_IF_ERROR(device_->download(&out.map_max, ws.map.data() + s * s, sizeof(float)));
+  ACD_RETURN_IF_ERROR(download(out.gates, gates, g * g * 2));
+  if (vectors) ACD_RETURN_IF_ERROR(download(out.group_logits, ws.logits.data(), g * 2 * n));
+
+  double logits[2] = {0, 0};
+  for (int64_t i = 0; i < g * e; ++i) {
+    for (int k = 0; k < 2; ++k)
+      logits[k] += double{out.det_features[static_cast<size_t>(i)]} * request.text[i * 2 + k];
+  }
+  out.det_logits.clear();
+  for (double& l : logits)
+    out.det_logits.push_back(static_cast<float>(l /= static_cast<double>(g)));
+  out.cls = 1.0 / (1.0 + std::exp(logits[0] - logits[1]));
+  return Status();
+}
+
+Status AcdClip::encode_text(const std::vector<int32_t>& tokens, int64_t prompts, int64_t length,
+                            const Cancelled& cancelled, std::vector<float>& out) const {
+  const ModelConfig& c = config_;
+  const int64_t w = c.text_width, r = c.text_lora_rank, rows = prompts * length;
+  if (prompts < 1 || length < 1 || length > c.context_length ||
+      static_cast<int64_t>(tokens.size()) != rows) {
+    return Status(Code::kInvalidArg,
+                  "Expected tokens of at most " + std::to_string(c.context_length) + " columns");
+  }
+  for (int32_t id : tokens) {
+    if (id < 0 || id >= c.vocab_size) {
+      return Status(Code::kCheckpointMismatch,
+                    "Expected token ids below the model's vocabulary of " +
+                        std::to_string(c.vocab_size) + " but received " + std::to_string(id));
+    }
+  }
+  auto tower = make_activations(device_, prompts, length, w);
+  if (!tower.ok()) return tower.status();
+  const TowerActivations& a = tower.value();
+  Floats y;
+  ACD_RETURN_IF_ERROR(keep(Floats::make(device_, static_cast<size_t>(rows * r)), y));
+  auto ids = DeviceArray<int32_t>::make(device_, tokens.size());
+  if (!ids.ok()) return ids.status();
+  ACD_RETURN_IF_ERROR(
+      device_->upload(ids.value().data(), tokens.data(), tokens.size() * sizeof(int32_t)));
+  float* x = a.x.data();
+  ACD_RETURN_IF_ERROR(device_->gather_tokens({ids.value().data(), token_table_.data(), token_type_,
+                                              text_positions_.data(), x, prompts, length, w}));
+  const Activation act = c.quick_gelu ? Activation::kQuickGelu : Activation::kGelu;
+  out.assign(static_cast<size_t>(c.groups * prompts * w), 0.0f);
+  for (int64_t layer = 0; layer < c.text_levels.back(); ++layer) {
+    if (cancelled && cancelled()) return aborted();
+    ACD_RETURN_IF_ERROR(run_block(*device_, text_blocks_[static_cast<size_t>(layer)], a, prompts,
+                                  length, w, true, act));
+    const int64_t group = group_after(c.text_levels, layer + 1);
+    if (group < 0) continue;
+    const TextGroup& g = text_groups_[static_cast<size_t>(group)];
+    ACD_RETURN_IF_ERROR(device_->linear({x, w, g.down.packed(), y.data(), r, rows}));
+    ACD_RETURN_IF_ERROR(
+        device_->lora_blend({x, w, y.data(), r, g.up.data(), g.mix.data(), rows, w, r}));
+    ACD_RETURN_IF_ERROR(device_->layer_norm(
+        {x, w, g.norm.weight.data(), g.norm.bias.data(), a.norm.data(), w, rows, w}));
+    for (int64_t p = 0; p < prompts; ++p) {
+      const auto* sentence = tokens.data() + p * length;
+      const int64_t end =
+          std::max_element(sentence, sentence + length) - sentence;  // largest id: end of text
+      ACD_RETURN_IF_ERROR(device_->download(out.data() + (group * prompts + p) * w,
+                                            a.norm.data() + (p * length + end) * w,
+                                            static_cast<size_t>(w) * sizeof(float)));
+    }
+  }
+  return Status();
+}
+
+std::vector<float> class_features(const std::vector<float>& features, int64_t groups,
+                                  int64_t prompts, int64_t width, int64_t normal) {
+  std::vector<float> out(static_cast<size_t>(groups * width * 2));
+  std::vector<double> sum(static_cast<size_t>(width));
+  const auto unit = [&](double square) { return square > 0 ? 1.0 / std::sqrt(square) : 0.0; };
+  for (int64_t g = 0; g < groups; ++g) {
+    for (int64_t column = 0; column < 2; ++column) {
+      std::fill(sum.begin(), sum.end(), 0.0);
+      for (int64_t p = column ? normal : 0; p < (column ? prompts : normal); ++p) {
+        const float* f = features.data() + (g * prompts + p) * width;
+        double square = 0;
+        for (int64_t i = 0; i < width; ++i) square += double{f[i]} * f[i];
+        for (int64_t i = 0; i < width; ++i) sum[static_cast<size_t>(i)] += f[i] * unit(square);
+      }
+      double square = 0;
+      for (double v : sum) square += v * v;
+      for (int64_t i = 0; i < width; ++i) {
+        out[static_cast<size_t>((g * width + i) * 2 + column)] =
+            static_cast<float>(sum[static_cast<size_t>(i)] * unit(square));
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace acd

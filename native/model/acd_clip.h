@@ -1,0 +1,109 @@
+// ACD-CLIP as a whole: weights on a device, and the two computations that a session asks for. Reads
+// like docs/architecture.md; immutable after load, so sessions share it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "model/config.h"
+#include "model/image_adapter.h"
+#include "model/transformer.h"
+#include "model/weight_reader.h"
+
+namespace acd {
+
+using Cancelled = std::function<bool()>;
+
+struct TextGroup {
+  Linear down;  // A^T [r, W]
+  Floats up;    // B [r, W] times alpha / sqrt(r)
+  Floats mix;   // [W]
+  NormWeights norm;
+};
+
+struct ImageRequest {
+  const float* text = nullptr;  // [G, E, 2] host memory, or null: embedding only
+  int64_t blur_taps = 1;
+  float blur_sigma = 1;
+};
+
+// Host memory, filled by encode_images.
+struct ImageResult {
+  std::vector<float> map;  // [S, S]
+  float map_max = 0;
+  double cls = 0;                   // p(abnormal) of the detection logits
+  std::vector<float> det_logits;    // [2]
+  std::vector<float> det_features;  // [G, E]
+  std::vector<float> gates;         // [G, G, 2]
+  std::vector<float> group_logits;  // [G, 2, N]; only when asked for
+  std::vector<float> seg_vectors;   // [G, N, E]; only when asked for
+};
+
+class AcdClip {
+ public:
+  static Result<std::shared_ptr<const AcdClip>> load(std::shared_ptr<Device> device,
+                                                     const ModelConfig& config,
+                                                     WeightReader& reader);
+
+  const ModelConfig& config() const { return config_; }
+  const std::shared_ptr<Device>& device() const { return device_; }
+  size_t weight_bytes() const { return weight_bytes_; }
+
+  // Activations for up to `items` images, made once and reused.
+  struct Workspace {
+    int64_t items = 0;
+    Floats image;  // [items, 3, S, S], filled by the caller
+    TowerActivations tower;
+    AdapterActivations adapter;
+    Floats text;      // [items, 2G, E]
+    Floats dots;      // [items, G, N, 2G]
+    Floats seg_mean;  // [items, G, E]
+    Floats det_mean;  // [items, G, E]
+    Floats gates;     // [items, G, G, 2]
+    Floats map;       // [S, S] + 1 for the maximum
+    Floats logits;    // [G, 2, N]
+    Floats vectors;   // [items, G, N, E]; only when asked for
+  };
+  Result<Workspace> make_workspace(int64_t items) const;
+
+  // ws.image holds `requests.size()` normalised images. vectors: also seg vectors and group logits.
+  // Every image's result has the same bytes whatever else is in the batch.
+  Status encode_images(Workspace& ws, const std::vector<ImageRequest>& requests, bool vectors,
+                       const Cancelled& cancelled, std::vector<ImageResult>& out) const;
+
+  // tokens [prompts, length] -> adapted end-of-text features [G, prompts, W], host memory.
+  Status encode_text(const std::vector<int32_t>& tokens, int64_t prompts, int64_t length,
+                     const Cancelled& cancelled, std::vector<float>& out) const;
+
+ private:
+  AcdClip() = default;
+  Status load_vision(WeightReader& reader);
+  Status load_text(WeightReader& reader);
+  Status run_vision(Workspace& ws, int64_t items, bool vectors, const Cancelled& cancelled) const;
+  Status finish_image(Workspace& ws, int64_t item, const ImageRequest& request, bool vectors,
+                      ImageResult& out) const;
+
+  ModelConfig config_;
+  std::shared_ptr<Device> device_;
+  size_t weight_bytes_ = 0;
+
+  Linear patch_embed_;
+  Floats class_embedding_, positions_;
+  NormWeights ln_pre_;
+  std::vector<Block> vision_blocks_;
+  std::vector<ImageAdapterGroup> image_groups_;
+
+  DeviceArray<uint8_t> token_table_;
+  TableType token_type_ = TableType::kF32;
+  Floats text_positions_;
+  std::vector<Block> text_blocks_;
+  std::vector<TextGroup> text_groups_;
+};
+
+// Text features of a class from its prompts' features [G, prompts, W], of which the first `normal`
+// are normal: L2-normalise each, mean, L2-normalise -> [G, W, 2].
+std::vector<float> class_features(const std::vector<float>& features, int64_t groups,
+                                  int64_t prompts, int64_t width, int64_t normal);
+
+}  // namespace acd

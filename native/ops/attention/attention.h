@@ -1,0 +1,29 @@
+// attention: o = softmax(q k^T / 8 [+ causal mask]) v, per head of width 64.
+//
+//   qkv [batch, tokens, 3 * heads * 64]: q, k, v stacked in the last axis, read in place;
+//   out [batch, tokens, heads * 64]; f32. Causal: key j only for query i >= j.
+//   The tokens x tokens matrix is never written: a block of query rows is scored against all keys
+//   in scratch that stays in cache, exponentiated there and multiplied with v.
+//   Gradient: with P the softmax and D = rowsum(do * o): dv = P^T do, dS = P * (do v^T - D),
+//   dq = dS k / 8, dk = dS^T q / 8.
+//   Source: torch.nn.MultiheadAttention without dropout.
+#pragma once
+
+#include <cstdint>
+
+namespace acd {
+
+constexpr int64_t kHeadWidth = 64;
+
+struct AttentionParams {
+  const float* qkv;
+  float* out;
+  int64_t batch;
+  int64_t tokens;
+  int64_t heads;
+  bool causal = false;
+};
+
+void attention_ref(const AttentionParams& p);
+
+}  // namespace acd
