@@ -55,7 +55,7 @@ interface Context {
  * | CMYK | R = (255 - C) (255 - K) / 255, and so on; no colour profile |
  * | several frames or pages | the first |
  * | with a colour profile | the stored numbers; the profile is ignored |
- * | with an orientation | as stored, unless `autoOrient` |
+ * | with an orientation | as stored, unless `autoOrient` (Pillow turns TIFFs, and only those, by itself) |
  * | 32-bit or floating-point samples, Lab | refused |
  *
  * The bytes equal those of Pillow's `Image.open(file).convert('RGB')`, except for what is said
