@@ -111,11 +111,11 @@ class PickleMachine {
         `Expected a string of at most ${LIMITS.pickleStringBytes} bytes, got ${length}`,
       );
     }
+    const utf8 = this.take(length);
     try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(this.take(length));
-    } catch (error) {
-      if (error instanceof TypeError) throw this.broken('Expected UTF-8 text for BINUNICODE');
-      throw error;
+      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(utf8);
+    } catch {
+      throw this.broken('Expected UTF-8 text for BINUNICODE');
     }
   }
 
