@@ -33,6 +33,8 @@ export const LIMITS = {
 
   zipEntries: 16_384,
   zipNameBytes: 1_024,
+  /** The central directory, about 80 bytes an entry. */
+  zipDirectoryBytes: 4 * MIB,
 
   /** Header of a safetensors file, and the JSON of a shard index. */
   jsonBytes: 16 * MIB,

@@ -30,7 +30,14 @@ export class PickleList {
 /** A name that GLOBAL pushed; nothing is looked up. */
 export class PickleGlobal {
   constructor(
-    readonly role: 'dict' | 'tensor' | 'parameter' | 'storage' | 'script',
+    readonly role:
+      | 'dict'
+      | 'tensor'
+      | 'parameter'
+      | 'storage'
+      | 'script'
+      | 'script-list'
+      | 'script-tag',
     readonly name: string,
     /** Of a storage class. */
     readonly dtype?: CheckpointDtype,

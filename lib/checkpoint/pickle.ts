@@ -36,6 +36,9 @@ const DICT_GLOBAL = new PickleGlobal('dict', 'collections.OrderedDict');
 const TENSOR_GLOBAL = new PickleGlobal('tensor', 'torch._utils._rebuild_tensor_v2');
 const PARAMETER_GLOBAL = new PickleGlobal('parameter', 'torch._utils._rebuild_parameter');
 
+// Typed attributes of scripted modules (Conv2d has one): build_*list([...]) and restore_type_tag(x, "T").
+const SCRIPT_LISTS = ['build_intlist', 'build_doublelist', 'build_boollist', 'build_tensorlist'];
+
 class PickleMachine {
   private at = 0;
   /** Offset of the opcode being executed. */
@@ -247,8 +250,16 @@ class PickleMachine {
       const dtype = fromTorchStorage(name);
       return dtype && new PickleGlobal('storage', name, dtype);
     }
-    const script = module === '__torch__' || module.startsWith('__torch__.');
-    return script && this.options.script ? new PickleGlobal('script', name) : undefined;
+    return this.options.script ? this.resolveScript(module, name) : undefined;
+  }
+
+  private resolveScript(module: string, name: string): PickleGlobal | undefined {
+    if (module === '__torch__' || module.startsWith('__torch__.')) {
+      return new PickleGlobal('script', name);
+    }
+    if (module !== 'torch.jit._pickle') return undefined;
+    if (SCRIPT_LISTS.includes(name)) return new PickleGlobal('script-list', name);
+    return name === 'restore_type_tag' ? new PickleGlobal('script-tag', name) : undefined;
   }
 
   newObject(): void {
@@ -267,11 +278,17 @@ class PickleMachine {
     if (!(callee instanceof PickleGlobal) || !(args instanceof PickleTuple)) {
       throw this.refuse('REDUCE of something that is no known global');
     }
-    if (callee.role === 'dict' && args.items.length === 0) this.push(new Map());
-    else if (callee.role === 'tensor') this.push(this.rebuildTensor(args.items));
-    else if (callee.role === 'parameter' && args.items[0] instanceof TensorRef)
-      this.push(args.items[0]);
-    else throw this.refuse(`REDUCE of ${callee.name} with arguments that are not its own`);
+    this.push(this.call(callee, args.items));
+  }
+
+  private call({ role, name }: PickleGlobal, args: readonly PickleValue[]): PickleValue {
+    const [first, second] = args;
+    if (role === 'dict' && args.length === 0) return new Map();
+    if (role === 'tensor') return this.rebuildTensor(args);
+    if (role === 'parameter' && first instanceof TensorRef) return first;
+    if (role === 'script-list' && args.length === 1 && first instanceof PickleList) return first;
+    if (role === 'script-tag' && args.length === 2 && typeof second === 'string') return first!;
+    throw this.refuse(`REDUCE of ${name} with arguments that are not its own`);
   }
 
   persistentId(): void {

@@ -46,11 +46,6 @@ export class SourceFile {
     return this.info.bytes;
   }
 
-  /** For a reader that wants a descriptor; it stays owned by this object. */
-  get fd(): number {
-    return this.handle.fd;
-  }
-
   /** Exactly `length` bytes from `offset`. The caller has checked both against `bytes`. */
   async read(offset: number, length: number): Promise<Buffer> {
     const buffer = Buffer.allocUnsafe(length);

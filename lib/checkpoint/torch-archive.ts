@@ -131,7 +131,7 @@ class Flattener {
     }
     if (value instanceof TensorRef) this.tensor(name, value);
     else if (value instanceof Map) this.children(name, value, depth);
-    else if (value instanceof ScriptObject) this.children(name, value.attributes, depth);
+    else if (value instanceof ScriptObject) this.module(name, value, depth);
     else if (value instanceof PickleList || value instanceof PickleTuple) return;
     else if (isScalar(value)) this.scalar(name, value);
   }
@@ -142,9 +142,15 @@ class Flattener {
     }
   }
 
+  /** Of a module tree, only the root's numbers describe the model; parts have flags and paddings. */
+  private module(name: string, object: ScriptObject, depth: number): void {
+    const kept = [...object.attributes].filter(
+      ([key, value]) => key !== 'training' && (name === '' || !isScalar(value)),
+    );
+    this.children(name, new Map(kept), depth);
+  }
+
   private scalar(name: string, value: MetadataValue): void {
-    // TorchScript modules each carry their training flag; it says nothing about the weights.
-    if (name === 'training' || name.endsWith('.training')) return;
     if (this.metadata.size >= LIMITS.metadataEntries) {
       throw refused(this.file.path, `Expected at most ${LIMITS.metadataEntries} plain values`);
     }

@@ -5,6 +5,7 @@
 // and sizes are zero with a data descriptor after the data, ZIP64 end records on tiny files, "FB"
 // padding that only the local header has, and deflated code/ entries (never read here, never inflated).
 import * as yauzl from 'yauzl';
+import { AcdClipError } from '../errors';
 import { checkedAdd } from './checked';
 import { corrupt, refused } from './failures';
 import { LIMITS } from './limits';
@@ -29,7 +30,7 @@ export async function readZipDirectory(
   const entries = new Map<string, ZipEntry>();
   const spans: Span[] = [{ start: directory.offset, end: file.bytes, name: 'the directory' }];
   let directoryBytes = 0;
-  for (const central of await walk(file, directory.entries)) {
+  for (const central of await walk(file, directory)) {
     signal?.throwIfAborted();
     checkCentral(file.path, central);
     if (entries.has(central.fileName)) {
@@ -105,6 +106,13 @@ async function readEndRecords(file: SourceFile): Promise<EndRecords> {
   if (found.entries > LIMITS.zipEntries) {
     throw refused(file.path, `Expected at most ${LIMITS.zipEntries} zip entries`, at + 10);
   }
+  if (found.bytes > LIMITS.zipDirectoryBytes) {
+    throw refused(
+      file.path,
+      `Expected a zip directory of at most ${LIMITS.zipDirectoryBytes} bytes, got ${found.bytes}`,
+      at + 12,
+    );
+  }
   return found;
 }
 
@@ -141,19 +149,60 @@ async function readEnd64(
   };
 }
 
-async function walk(file: SourceFile, expected: number): Promise<yauzl.Entry[]> {
+async function walk(file: SourceFile, directory: EndRecords): Promise<yauzl.Entry[]> {
+  const tail = await TailReader.load(file, directory.offset);
   const entries: yauzl.Entry[] = [];
   try {
-    const zip = await yauzl.fromFdPromise(file.fd, { autoClose: false, strictFileNames: true });
+    const options = { autoClose: false, strictFileNames: true };
+    const zip = await yauzl.fromRandomAccessReaderPromise(tail, file.bytes, options);
     for await (const entry of zip.eachEntry()) entries.push(entry);
   } catch (error) {
-    throw corrupt(file.path, `Unreadable zip directory (${reason(error)})`);
+    throw corrupt(file.path, `Unreadable zip directory (${reason(error)})`, directory.offset);
   }
-  if (entries.length !== expected) {
-    throw corrupt(file.path, `Expected ${expected} zip entries but found ${entries.length}`);
+  if (entries.length !== directory.entries) {
+    throw corrupt(
+      file.path,
+      `Expected ${directory.entries} zip entries but found ${entries.length}`,
+      directory.offset,
+    );
   }
   return entries;
 }
+
+/** Serves yauzl from memory: two reads an entry are slow for archives of thousands of entries. */
+class TailReader extends yauzl.RandomAccessReader {
+  private constructor(
+    private readonly tail: Buffer,
+    private readonly start: number,
+  ) {
+    super();
+  }
+
+  static async load(file: SourceFile, directoryOffset: number): Promise<TailReader> {
+    const start = Math.max(0, Math.min(directoryOffset, file.bytes - YAUZL_WINDOW_BYTES));
+    return new TailReader(await file.read(start, file.bytes - start), start);
+  }
+
+  override read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+    callback: (error: Error | null) => void,
+  ): void {
+    const from = position - this.start;
+    const inside = from >= 0 && from + length <= this.tail.length;
+    if (inside) this.tail.copy(buffer, offset, from, from + length);
+    queueMicrotask(() => callback(inside ? null : new Error('an entry runs past the end')));
+  }
+
+  override _readStreamForRange(): never {
+    throw new AcdClipError('ERR_ACD_INTERNAL', 'The data of zip entries is never streamed');
+  }
+}
+
+/** What yauzl reads to find the end record: itself, a locator and the longest possible comment. */
+const YAUZL_WINDOW_BYTES = 22 + 20 + 65_535;
 
 const DESCRIPTOR = 0x0008;
 const UTF8 = 0x0800;
@@ -212,7 +261,9 @@ async function readLocal(
   if (!(start + headerBytes <= limit)) {
     throw corrupt(file.path, `Expected the header of ${what} before the directory`, start);
   }
-  const header = await file.read(start, headerBytes);
+  // Torch pads data to 64 bytes, so that this window nearly always holds the extra field too.
+  const window = await file.read(start, Math.min(headerBytes + 128, file.bytes - start));
+  const header = window.subarray(0, headerBytes);
   const same =
     header.readUInt32LE(0) === 0x04034b50 &&
     header.readUInt16LE(6) === central.generalPurposeBitFlag &&
@@ -235,7 +286,10 @@ async function readLocal(
       offset,
     );
   }
-  const extra = await file.read(start + headerBytes, offset - start - headerBytes);
+  const extra =
+    offset - start <= window.length
+      ? window.subarray(headerBytes, offset - start)
+      : await file.read(start + headerBytes, offset - start - headerBytes);
   checkExtras(file.path, what, extra, [EXTRA_ZIP64, EXTRA_PADDING]);
   const end = await checkSizes(file, central, header, extra, dataEnd, limit);
   return {

@@ -310,6 +310,29 @@ describe('data comes out as data', () => {
   });
 });
 
+describe('the typed attributes of scripted modules are data too', () => {
+  const helper = (name: string, ...args: Buffer[]) => call('torch.jit._pickle', name, ...args);
+  const list = Buffer.concat([P.emptyList, P.int(3), P.append]);
+
+  test.each(['build_intlist', 'build_doublelist', 'build_boollist', 'build_tensorlist'])(
+    '%s is its list',
+    (name) => {
+      expect((read(helper(name, list), true) as PickleList).items).toEqual([3]);
+      expect(errorOf(() => read(helper(name, P.int(3)), true)).code).toBe(REFUSED);
+      expect(errorOf(() => read(helper(name, list), false)).code).toBe(REFUSED);
+    },
+  );
+
+  test('restore_type_tag is its first argument', () => {
+    expect(read(helper('restore_type_tag', P.int(5), P.text('int')), true)).toBe(5);
+    expect(errorOf(() => read(helper('restore_type_tag', P.int(5)), true)).code).toBe(REFUSED);
+  });
+
+  test('nothing else of that module is', () => {
+    expect(errorOf(() => read(helper('build_tensor_from_id', P.int(5)), true)).code).toBe(REFUSED);
+  });
+});
+
 describe('a tree that would unfold without end is refused', () => {
   const load = (stream: Buffer, script = false) => {
     const records = [

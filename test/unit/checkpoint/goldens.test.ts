@@ -61,6 +61,16 @@ describe('every tensor of a genuine file is found where it lies, bit for bit', (
     expect(heads).toEqual(new Set(['text_adapter', 'image_adapter']));
   });
 
+  test('scripted modules keep their tensors by name and lose their code and paddings', async () => {
+    // torch.jit.script of a Conv2d, MultiheadAttention, lists and a dictionary, by PyTorch 2.13.
+    const checkpoint = await open('scripted-conv.pt');
+    expect(checkpoint.format).toBe('torchscript');
+    expect(checkpoint.tensors.get('conv.weight')).toMatchObject({ shape: [4, 3, 3, 3] });
+    expect(checkpoint.tensors.get('mha.in_proj_weight')).toMatchObject({ shape: [24, 8] });
+    expect(checkpoint.tensors.get('od.c_fc.bias')).toMatchObject({ dtype: 'f32', shape: [2] });
+    expect([...checkpoint.metadata.keys()]).toEqual(['dd.a']);
+  });
+
   test('the file’s identity and the absolute path are recorded', async () => {
     const checkpoint = await open('adapter-tiny.pth');
     expect(path.isAbsolute(checkpoint.path)).toBe(true);
