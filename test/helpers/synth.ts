@@ -45,10 +45,7 @@ export function uniform(
 }
 
 /** The scale and offset of a CLIP or adapter parameter, by its name's last parts. */
-export function recipe(
-  name: string,
-  shape: readonly number[],
-): { scale: number; offset: number } {
+export function recipe(name: string, shape: readonly number[]): { scale: number; offset: number } {
   const leaf = name.slice(name.lastIndexOf('.') + 1);
   const norm = name.includes('ln_') || name.includes('layer_norms');
   if (leaf === 'weight' && norm) return { scale: 0.25, offset: 1 };
