@@ -79,15 +79,15 @@ export interface DetectJob {
   blurSigma: number;
   mapWeight: number; // image score = (1 - mapWeight) * cls + mapWeight * max(map)
   map: 'none' | 'model' | 'image';
-  /** Absent: no regions. In 0..1: pixels of the returned map (or the S x S map) >= it form regions. */
+  /** Absent: no regions. In 0..1: pixels of the S x S map at or above it form regions. */
   regionThreshold?: number;
-  regionMinArea?: number; // pixels, default 1
+  regionMinArea?: number; // pixels of the S x S map, default 1
   /** Also return intermediate tensors (tests, research). */
   debug?: boolean;
 }
 
 export interface NativeRegion {
-  x: number; // box, pixels of the image (map: 'none' and 'image') or of the map (map: 'model')
+  x: number; // box, pixels of the S x S map
   y: number;
   width: number;
   height: number;
@@ -265,9 +265,11 @@ export interface NativeKernels {
   ): Float32Array;
   /** pos [1 + old * old, D] -> [1 + grid * grid, D], bicubic with antialiasing, half-pixel centres. */
   resizePositions(pos: Float32Array, oldGrid: number, grid: number, width: number): Float32Array;
-  /** logits [2 or 1 channels folded to the difference], see native/ops/fuse_map: [g, g] -> [S, S] probabilities. */
+  /** dots [G, g * g, 2G], gates [G, G, 2] -> probabilities [S, S]; see native/ops/fuse_map. */
   fuseMap(
-    diff: Float32Array,
+    dots: Float32Array,
+    gates: Float32Array,
+    groups: number,
     grid: number,
     size: number,
     taps: number,

@@ -72,6 +72,12 @@ ModelConfig config_of(Napi::Env env, const Napi::Value& value) {
   c.kernel_sizes = f.integers("kernelSizes", 1, 1 << 10);
   c.adapter_hidden = size("adapterHidden");
   c.quick_gelu = f.boolean("quickGelu");
+  if (size("visionHeads") * 64 != c.vision_width || size("textHeads") * 64 != c.text_width) {
+    throw_status(env, Status(Code::kUnsupported,
+                             "Expected attention heads of width 64 but received towers of width " +
+                                 std::to_string(c.vision_width) + " and " +
+                                 std::to_string(c.text_width) + " with other heads"));
+  }
   return c;
 }
 

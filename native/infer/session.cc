@@ -293,7 +293,12 @@ Status Session::finish(Entry& entry, const ImageResult& result, Timing timing, s
   const auto size = static_cast<int>(config_.image_size);
   std::vector<float> map = result.map;
   out.map_width = out.map_height = size;
-  if (job.map != MapSize::kModel && (job.map == MapSize::kImage || job.want_regions)) {
+  if (job.want_regions) {
+    out.has_regions = true;
+    ACD_RETURN_IF_ERROR(find_regions(map.data(), size, size, job.region_threshold,
+                                     job.region_min_area, &out.regions));
+  }
+  if (job.map == MapSize::kImage) {
     out.map_width = job.picture.width;
     out.map_height = job.picture.height;
     std::vector<float> full(static_cast<size_t>(out.map_width * out.map_height));
@@ -301,12 +306,6 @@ Status Session::finish(Entry& entry, const ImageResult& result, Timing timing, s
                                        static_cast<int>(out.map_width),
                                        static_cast<int>(out.map_height)));
     map.swap(full);
-  }
-  if (job.want_regions) {
-    out.has_regions = true;
-    ACD_RETURN_IF_ERROR(find_regions(map.data(), static_cast<int>(out.map_width),
-                                     static_cast<int>(out.map_height), job.region_threshold,
-                                     job.region_min_area, &out.regions));
   }
   if (job.map != MapSize::kNone) out.map = std::move(map);
   if (job.debug) {

@@ -1,0 +1,553 @@
+// The public class: one loaded model.
+import type { NativeDetection, NativeRegion } from '../typings/native';
+import { callNative } from './binding';
+import { AcdClipError } from './errors';
+import { type DecodedImage, decodeImage, type ImageInput } from './image';
+import { AnomalyMap } from './model/anomaly-map';
+import { abortable, type LoadedModel, loadModel } from './model/load';
+import { Lru } from './model/lru';
+import { checkProfile, type Profile, profileOf } from './model/profile';
+import type {
+  CalibrateOptions,
+  Detection,
+  DetectOptions,
+  Embedding,
+  EmbedOptions,
+  LoadOptions,
+  ModelMemory,
+  Region,
+  TextFeatures,
+} from './model/types';
+import {
+  checkPrompts,
+  type Domain,
+  domainOf,
+  nounFor,
+  type Prompts,
+  promptsFor,
+  tokenize,
+} from './text';
+import {
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkNumber,
+  checkOneOf,
+  checkOptions,
+  checkSignal,
+  checkString,
+  invalid,
+  isPlainObject,
+} from './validate';
+
+const PROMPT_OPTIONS = ['className', 'prompts', 'dataset', 'nouns'];
+const DETECT_OPTIONS = [
+  ...PROMPT_OPTIONS,
+  'textFeatures',
+  'domain',
+  'threshold',
+  'profile',
+  'map',
+  'regions',
+  'autoOrient',
+  'signal',
+];
+const EMBED_OPTIONS = ['patches', 'autoOrient', 'signal'];
+const CALIBRATE_OPTIONS = [
+  ...PROMPT_OPTIONS,
+  'domain',
+  'autoOrient',
+  'signal',
+  'fpr',
+  'onProgress',
+];
+
+/** Blur and weight of the map's maximum in the image score, by domain (published constants). */
+const DOMAINS: Record<Domain, { blurTaps: number; blurSigma: number; mapWeight: number }> = {
+  industrial: { blurTaps: 7, blurSigma: 1, mapWeight: 0.1 },
+  medical: { blurTaps: 9, blurSigma: 1.5, mapWeight: 0.5 },
+};
+
+/** Pictures decoded ahead of the one that is computed, in detectBatch, detectStream and calibrate. */
+const LOOKAHEAD = 8;
+const TEXT_CACHE = 256;
+
+/** Options of detect, checked and completed. */
+interface DetectPlan {
+  text: () => Promise<TextFeatures>;
+  domain: Domain;
+  threshold: number | undefined;
+  map: 'none' | 'model' | 'image';
+  regions: { threshold: number; minArea: number } | undefined;
+  autoOrient: boolean;
+  signal: AbortSignal | undefined;
+}
+
+/**
+ * ACD-CLIP, loaded and ready: zero-shot anomaly detection from one picture and the name of what it
+ * shows.
+ *
+ * ```ts
+ * await using model = await AcdClip.load({ backbone: 'ViT-L-14-336px.pt', adapter: 'adapter_12.pth' });
+ * const found = await model.detect('nut.jpg', { className: 'metal nut' });
+ * console.log(found.score);
+ * ```
+ *
+ * Every method that computes runs on the addon's own threads; the event loop stays free. Errors are
+ * {@link AcdClipError}; a cancelled call rejects with its signal's reason.
+ */
+export class AcdClip {
+  readonly #model: LoadedModel;
+  readonly #texts = new Lru<Promise<TextFeatures>>(TEXT_CACHE);
+  #disposal: Promise<void> | undefined;
+
+  private constructor(model: LoadedModel) {
+    this.#model = model;
+  }
+
+  /**
+   * Loads a model. Weights go from the file to native memory without passing through JavaScript,
+   * and are shared by every AcdClip and worker thread that loads the same files.
+   *
+   * @throws AcdClipError ERR_ACD_NO_MODEL, ERR_ACD_FILE_NOT_FOUND, ERR_ACD_CHECKPOINT_*,
+   *   ERR_ACD_DEVICE_UNAVAILABLE, ERR_ACD_UNSUPPORTED, ERR_ACD_INVALID_ARG, ERR_ACD_UNKNOWN_OPTION,
+   *   ERR_ACD_OUT_OF_MEMORY, ERR_ACD_NATIVE_MISSING
+   */
+  static async load(options: LoadOptions = {}): Promise<AcdClip> {
+    return new AcdClip(await loadModel(options));
+  }
+
+  /** Where the model runs: 'cpu'. */
+  get device(): string {
+    return this.#model.device;
+  }
+  /** Why that device was chosen. */
+  get deviceReason(): string {
+    return this.#model.deviceReason;
+  }
+  get precision(): 'fp32' {
+    return this.#model.precision;
+  }
+  /** Threads of one computation. */
+  get threads(): number {
+    return this.#model.native.threads;
+  }
+  /** Side of the model's input and of `map: 'model'`, pixels. */
+  get imageSize(): number {
+    return this.#model.config.imageSize;
+  }
+  /** Number of adapter groups. */
+  get groups(): number {
+    return this.#model.config.groups;
+  }
+  /** Identifies weights and configuration; profiles and text features carry it. */
+  get modelId(): string {
+    return this.#model.modelId;
+  }
+  get disposed(): boolean {
+    return this.#disposal !== undefined;
+  }
+
+  /**
+   * Scores one picture.
+   *
+   * `image`: a path, file URL, encoded bytes, Readable, sharp instance or raw pixels; it is neither
+   * changed nor kept.
+   *
+   * @throws AcdClipError ERR_ACD_IMAGE_FORMAT, ERR_ACD_IMAGE_LIMIT, ERR_ACD_FILE_NOT_FOUND,
+   *   ERR_ACD_PROMPT_TOO_LONG, ERR_ACD_QUEUE_FULL, ERR_ACD_NON_FINITE, ERR_ACD_OUT_OF_MEMORY,
+   *   ERR_ACD_DISPOSED, ERR_ACD_INVALID_ARG, ERR_ACD_UNKNOWN_OPTION
+   */
+  async detect(image: ImageInput, options: DetectOptions = {}): Promise<Detection> {
+    this.#checkAlive();
+    return this.#detect(image, this.#plan('detect', options), 'image');
+  }
+
+  /**
+   * Scores many pictures; the results are in their order. Paces itself, so any number may be given;
+   * the first failure rejects the whole call and its message names the picture's index.
+   *
+   * @throws AcdClipError as detect
+   */
+  async detectBatch(
+    images: readonly ImageInput[],
+    options: DetectOptions = {},
+  ): Promise<Detection[]> {
+    if (!Array.isArray(images)) throw invalid('images', 'array of pictures', images);
+    const all: Detection[] = [];
+    for await (const found of this.detectStream(images, options)) all.push(found);
+    return all;
+  }
+
+  /**
+   * Scores pictures as they come, in order; decodes up to 8 ahead. Ends with its source, or with
+   * the first failure, or when the loop over it is left.
+   *
+   * @throws AcdClipError as detect
+   */
+  async *detectStream(
+    images: AsyncIterable<ImageInput> | Iterable<ImageInput>,
+    options: DetectOptions = {},
+  ): AsyncGenerator<Detection, void, undefined> {
+    this.#checkAlive();
+    const plan = this.#plan('detectStream', options);
+    const stop = new AbortController();
+    const signal = plan.signal ? AbortSignal.any([plan.signal, stop.signal]) : stop.signal;
+    const ahead: Promise<Detection>[] = [];
+    const window = Math.min(LOOKAHEAD, this.#model.queueLimit);
+    let index = 0;
+    try {
+      for await (const image of images) {
+        const found = this.#detect(image, { ...plan, signal }, `images[${index++}]`);
+        // A failure is seen when its turn comes; until then it must not count as unhandled.
+        found.catch(() => {});
+        ahead.push(found);
+        if (ahead.length >= window) yield await ahead.shift()!;
+      }
+      while (ahead.length > 0) yield await ahead.shift()!;
+    } finally {
+      stop.abort();
+      await Promise.allSettled(ahead);
+    }
+  }
+
+  /**
+   * Text features of a class, once, for many detections.
+   *
+   * @param prompts sentences for the intact and the damaged object, or a class name
+   * @throws AcdClipError ERR_ACD_PROMPT_TOO_LONG, ERR_ACD_INVALID_ARG, ERR_ACD_DISPOSED
+   */
+  async encodePrompts(
+    prompts: Prompts | string,
+    options: { signal?: AbortSignal } = {},
+  ): Promise<TextFeatures> {
+    this.#checkAlive();
+    checkOptions('encodePrompts', options, ['signal']);
+    const signal = options.signal === undefined ? undefined : checkSignal('signal', options.signal);
+    signal?.throwIfAborted();
+    const checked =
+      typeof prompts === 'string' ? promptsFor(nounFor(prompts)) : checkPrompts(prompts);
+    const features = await abortable(this.#encode(checked), signal, () => {});
+    signal?.throwIfAborted();
+    return { ...features, data: features.data.slice() };
+  }
+
+  /**
+   * Adapted image features without any text: one vector a group, and the patch vectors if asked for.
+   *
+   * @throws AcdClipError as detect
+   */
+  async embed(image: ImageInput, options: EmbedOptions = {}): Promise<Embedding> {
+    this.#checkAlive();
+    checkOptions('embed', options, EMBED_OPTIONS);
+    const patches =
+      options.patches === undefined ? false : checkBoolean('patches', options.patches);
+    const autoOrient =
+      options.autoOrient === undefined ? false : checkBoolean('autoOrient', options.autoOrient);
+    const signal = options.signal === undefined ? undefined : checkSignal('signal', options.signal);
+    const picture = await this.#decode(image, 'image', autoOrient, signal);
+    this.#checkAlive();
+    const job = { pixels: picture.data, width: picture.width, height: picture.height, patches };
+    const handle = callNative(() => this.#model.native.embed(job));
+    const found = await abortable(handle.result, signal, () =>
+      this.#model.native.cancel(handle.id),
+    );
+    const { groups, embedDim, imageSize, patchSize } = this.#model.config;
+    return { ...found, groups, width: embedDim, grid: imageSize / patchSize };
+  }
+
+  /**
+   * Thresholds from pictures of good parts: at most `fpr` of them would be flagged.
+   *
+   * @throws AcdClipError as detect; ERR_ACD_INVALID_ARG without any picture
+   */
+  async calibrate(
+    goodImages: AsyncIterable<ImageInput> | Iterable<ImageInput>,
+    options: CalibrateOptions,
+  ): Promise<Profile> {
+    this.#checkAlive();
+    checkOptions('calibrate', options, CALIBRATE_OPTIONS);
+    const { fpr: _fpr, onProgress, ...shared } = options;
+    const fpr = options.fpr === undefined ? 0.01 : checkNumber('fpr', options.fpr, 0, 0.5);
+    if (onProgress !== undefined) checkFunction('onProgress', onProgress);
+    const prompts = promptsOf(shared);
+    if (prompts === undefined)
+      throw invalid('options of calibrate', 'className or prompts', options);
+    const detect: DetectOptions = { ...shared, map: 'none' };
+    const good: { score: number; mapMax: number }[] = [];
+    for await (const found of this.detectStream(goodImages, detect)) {
+      good.push({ score: found.score, mapMax: found.parts.mapMax });
+      onProgress?.({ done: good.length });
+    }
+    if (good.length === 0) throw invalid('goodImages', 'at least one picture', 0);
+    return profileOf(good, { prompts, domain: domainFor(shared), fpr, modelId: this.modelId });
+  }
+
+  /** Native memory of this model, bytes. */
+  memoryUsage(): ModelMemory {
+    return this.#model.native.memoryUsage();
+  }
+
+  /**
+   * Waits for the running call, rejects waiting ones with ERR_ACD_ABORTED and frees the memory.
+   * A second call waits for the first.
+   */
+  dispose(): Promise<void> {
+    this.#disposal ??= this.#model.native.dispose();
+    return this.#disposal;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  #checkAlive(): void {
+    if (this.#disposal !== undefined) {
+      throw new AcdClipError(
+        'ERR_ACD_DISPOSED',
+        'This model was disposed and cannot be used any more',
+        {
+          help: 'Load it again with AcdClip.load().',
+        },
+      );
+    }
+  }
+
+  #plan(where: string, o: DetectOptions): DetectPlan {
+    checkOptions(where, o, DETECT_OPTIONS);
+    const profile = o.profile === undefined ? undefined : checkProfile('profile', o.profile);
+    if (profile) this.#checkModelId('profile', profile.modelId);
+    const given = [o.className, o.prompts, o.textFeatures].filter((v) => v !== undefined).length;
+    if (given > 1 || (given === 0 && !profile)) {
+      throw new AcdClipError(
+        'ERR_ACD_INVALID_ARG',
+        `Expected exactly one of className, prompts, textFeatures${given ? '' : ' (or a profile)'} for ${where} but received ${given}`,
+        { help: "Say what the picture shows, for example { className: 'metal nut' }." },
+      );
+    }
+    const threshold =
+      o.threshold === undefined ? profile?.threshold : checkNumber('threshold', o.threshold, 0, 1);
+    return {
+      text: this.#textOf(o, profile),
+      domain: domainFor(o, profile),
+      threshold,
+      map: checkOneOf('map', o.map ?? 'model', ['none', 'model', 'image']),
+      regions: regionsOf(o.regions, profile),
+      autoOrient: o.autoOrient === undefined ? false : checkBoolean('autoOrient', o.autoOrient),
+      signal: o.signal === undefined ? undefined : checkSignal('signal', o.signal),
+    };
+  }
+
+  #textOf(o: DetectOptions, profile: Profile | undefined): () => Promise<TextFeatures> {
+    if (o.textFeatures !== undefined) {
+      const features = this.#checkTextFeatures(o.textFeatures);
+      return () => Promise.resolve(features);
+    }
+    const prompts = promptsOf(o) ?? profile!.prompts;
+    // Tokens are counted before anything is decoded: an over-long prompt fails at once.
+    return () => this.#encode(prompts);
+  }
+
+  #checkModelId(name: string, modelId: string): void {
+    if (modelId === this.modelId) return;
+    throw new AcdClipError(
+      'ERR_ACD_CHECKPOINT_MISMATCH',
+      `Expected ${name} of this model (${this.modelId.slice(0, 12)}) but received one of another (${modelId.slice(0, 12)})`,
+      {
+        help: 'Scores of different weights or settings cannot be compared: make it again with this model.',
+      },
+    );
+  }
+
+  #checkTextFeatures(value: unknown): TextFeatures {
+    const { groups, embedDim } = this.#model.config;
+    if (
+      !isPlainObject(value) ||
+      !isFloat32Array(value.data) ||
+      value.data.length !== groups * embedDim * 2
+    ) {
+      throw invalid(
+        'textFeatures',
+        `result of encodePrompts() with ${groups * embedDim * 2} values`,
+        value,
+      );
+    }
+    this.#checkModelId('textFeatures', checkString('textFeatures.modelId', value.modelId));
+    return { data: value.data, groups, width: embedDim, modelId: this.modelId };
+  }
+
+  #encode(prompts: Prompts): Promise<TextFeatures> {
+    const key = JSON.stringify(prompts);
+    const known = this.#texts.get(key);
+    if (known) return known;
+    const { contextLength, vocabSize, groups, embedDim } = this.#model.config;
+    const sentences = [...prompts.normal, ...prompts.abnormal];
+    const batch = tokenize(sentences, { contextLength, vocabSize });
+    const encoded = (async () => {
+      const handle = callNative(() =>
+        this.#model.native.encodeClass(
+          batch.tokens,
+          batch.prompts,
+          batch.length,
+          prompts.normal.length,
+        ),
+      );
+      const data = await abortable(handle.result, undefined, () => {});
+      return { data, groups, width: embedDim, modelId: this.modelId };
+    })();
+    // Only features that were computed are kept.
+    encoded.catch(() => this.#texts.delete(key));
+    this.#texts.set(key, encoded);
+    return encoded;
+  }
+
+  #decode(
+    image: ImageInput,
+    name: string,
+    autoOrient: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<DecodedImage> {
+    return decodeImage(image, {
+      autoOrient,
+      name,
+      limits: this.#model.imageLimits,
+      ...(signal ? { signal } : {}),
+    });
+  }
+
+  async #detect(image: ImageInput, plan: DetectPlan, name: string): Promise<Detection> {
+    plan.signal?.throwIfAborted();
+    const start = performance.now();
+    // Both run at once; if one fails, the other's failure must not go unhandled.
+    const text = plan.text();
+    text.catch(() => {});
+    const picture = await this.#decode(image, name, plan.autoOrient, plan.signal);
+    const decodeMs = performance.now() - start;
+    const { data } = await text;
+    plan.signal?.throwIfAborted();
+    this.#checkAlive();
+    const { imageSize } = this.#model.config;
+    const job = {
+      pixels: picture.data,
+      width: picture.width,
+      height: picture.height,
+      text: data,
+      ...DOMAINS[plan.domain],
+      map: plan.map,
+      ...(plan.regions && {
+        regionThreshold: plan.regions.threshold,
+        // Regions are found on the S x S map: areas there and in the picture differ by a factor.
+        regionMinArea: Math.max(
+          1,
+          Math.ceil(
+            (plan.regions.minArea * imageSize * imageSize) / (picture.width * picture.height),
+          ),
+        ),
+      }),
+    };
+    const handle = callNative(() => this.#model.native.detect(job));
+    const found = await abortable(handle.result, plan.signal, () =>
+      this.#model.native.cancel(handle.id),
+    );
+    return this.#detection(found, picture, plan, decodeMs);
+  }
+
+  #detection(
+    found: NativeDetection,
+    picture: DecodedImage,
+    plan: DetectPlan,
+    decodeMs: number,
+  ): Detection {
+    const { width, height, format } = picture;
+    const decode = { autoOrient: plan.autoOrient, limits: this.#model.imageLimits };
+    return {
+      score: found.score,
+      parts: { cls: found.cls, mapMax: found.mapMax },
+      ...(plan.threshold !== undefined && { isAnomalous: found.score >= plan.threshold }),
+      ...(found.map && { map: new AnomalyMap(found.map, found.mapWidth, found.mapHeight, decode) }),
+      ...(found.regions && {
+        regions: found.regions.map((r) =>
+          regionInPicture(r, width / this.imageSize, height / this.imageSize),
+        ),
+      }),
+      image: { width, height, ...(format !== undefined && { format }) },
+      timing: { decodeMs, ...found.timing },
+    };
+  }
+}
+
+function isFloat32Array(value: unknown): value is Float32Array {
+  return (
+    ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Float32Array]'
+  );
+}
+
+/** The prompts that the options ask for; undefined when they name none. */
+function promptsOf(
+  o: Pick<DetectOptions, 'className' | 'prompts' | 'dataset' | 'nouns'>,
+): Prompts | undefined {
+  if (o.prompts !== undefined) return checkPrompts(o.prompts);
+  if (o.className === undefined) return undefined;
+  const { dataset, nouns } = o;
+  return promptsFor(
+    nounFor(o.className, {
+      ...(dataset !== undefined && { dataset }),
+      ...(nouns !== undefined && { nouns }),
+    }),
+  );
+}
+
+function domainFor(o: Pick<DetectOptions, 'domain' | 'dataset'>, profile?: Profile): Domain {
+  if (o.domain !== undefined) return checkOneOf('domain', o.domain, ['industrial', 'medical']);
+  if (profile) return profile.domain;
+  return o.dataset === undefined ? 'industrial' : domainOf(o.dataset);
+}
+
+function regionsOf(
+  wish: DetectOptions['regions'],
+  profile: Profile | undefined,
+): { threshold: number; minArea: number } | undefined {
+  if (wish === undefined || wish === false) return undefined;
+  const o = wish === true ? {} : wish;
+  checkOptions('regions', o, ['threshold', 'minArea']);
+  const threshold = o.threshold ?? profile?.mapThreshold;
+  if (threshold === undefined) {
+    throw new AcdClipError(
+      'ERR_ACD_INVALID_ARG',
+      'Expected regions.threshold (0..1) or a profile but received neither',
+      {
+        help: 'No threshold fits every object: calibrate one on good pictures, or pass { regions: { threshold: 0.5 } }.',
+      },
+    );
+  }
+  return {
+    threshold: checkNumber('regions.threshold', threshold, 0, 1),
+    minArea:
+      o.minArea === undefined
+        ? 1
+        : checkInteger('regions.minArea', o.minArea, 1, Number.MAX_SAFE_INTEGER),
+  };
+}
+
+/** From pixels of the S x S map to pixels of the picture. */
+function regionInPicture(r: NativeRegion, sx: number, sy: number): Region {
+  const x = Math.round(r.x * sx);
+  const y = Math.round(r.y * sy);
+  const polygon: [number, number][] = [];
+  for (let i = 0; i < r.polygon.length; i += 2) {
+    polygon.push([Math.round(r.polygon[i]! * sx), Math.round(r.polygon[i + 1]! * sy)]);
+  }
+  return {
+    box: {
+      x,
+      y,
+      width: Math.max(1, Math.round((r.x + r.width) * sx) - x),
+      height: Math.max(1, Math.round((r.y + r.height) * sy) - y),
+    },
+    area: Math.max(1, Math.round(r.area * sx * sy)),
+    score: r.score,
+    mean: r.mean,
+    centroid: { x: r.cx * sx, y: r.cy * sy },
+    polygon,
+  };
+}

@@ -1,0 +1,20 @@
+// ESM entry over the CommonJS core: one copy of the package, whichever way it is imported.
+import core from '../dist/index.js';
+
+export const {
+  AcdClip,
+  AcdClipError,
+  AnomalyMap,
+  ERROR_CODES,
+  convertCheckpoint,
+  describeCheckpoint,
+  getRuntimeInfo,
+  heatmapPng,
+  kernels,
+  listDevices,
+  overlayPng,
+  promptsFor,
+  readNouns,
+  readProfile,
+  tokenize,
+} = core;

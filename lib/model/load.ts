@@ -1,0 +1,214 @@
+// From options to a native model: checkpoints parsed here, weights read there.
+import type { ModelConfig, NativeModel } from '../../typings/native';
+import { callNative, fromNative } from '../binding';
+import { planModel, readCheckpoint } from '../checkpoint';
+import { AcdClipError } from '../errors';
+import { DEFAULT_IMAGE_LIMITS, type ImageLimits } from '../image';
+import { resolveLimits } from '../image/limits';
+import {
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkNumber,
+  checkOneOf,
+  checkOptions,
+  checkSignal,
+  checkString,
+  invalid,
+} from '../validate';
+import { fingerprint } from './fingerprint';
+import type { LoadOptions } from './types';
+
+const OPTIONS = [
+  'backbone',
+  'adapter',
+  'bundle',
+  'device',
+  'precision',
+  'threads',
+  'imageSize',
+  'quickGelu',
+  'loraAlpha',
+  'convLoraAlpha',
+  'textLoraAlpha',
+  'visionLevels',
+  'textLevels',
+  'queueLimit',
+  'imageLimits',
+  'onProgress',
+  'signal',
+  'logger',
+];
+
+export interface LoadedModel {
+  native: NativeModel;
+  config: ModelConfig;
+  modelId: string;
+  device: string;
+  deviceReason: string;
+  precision: 'fp32';
+  imageLimits: ImageLimits;
+  queueLimit: number;
+}
+
+function checkLoadOptions(o: LoadOptions): void {
+  checkOptions('AcdClip.load', o, OPTIONS);
+  for (const key of ['backbone', 'adapter', 'bundle'] as const) {
+    if (o[key] !== undefined) checkString(key, o[key]);
+  }
+  if (o.threads !== undefined) checkInteger('threads', o.threads, 1, 1024);
+  if (o.imageSize !== undefined) checkInteger('imageSize', o.imageSize, 1, 4096);
+  if (o.quickGelu !== undefined) checkBoolean('quickGelu', o.quickGelu);
+  for (const key of ['loraAlpha', 'convLoraAlpha', 'textLoraAlpha'] as const) {
+    if (o[key] !== undefined) checkNumber(key, o[key], 0, 1e6);
+  }
+  if (o.queueLimit !== undefined) checkInteger('queueLimit', o.queueLimit, 1, 4096);
+  if (o.onProgress !== undefined) checkFunction('onProgress', o.onProgress);
+  if (o.logger !== undefined) checkFunction('logger', o.logger);
+  if (o.signal !== undefined) checkSignal('signal', o.signal);
+}
+
+function chooseDevice(wish: unknown): { device: string; deviceReason: string } {
+  if (wish === undefined || wish === 'auto' || wish === 'cpu') {
+    const cuda = callNative((addon) => addon.listDevices()).find((d) => d.id.startsWith('cuda'));
+    return {
+      device: 'cpu',
+      deviceReason:
+        wish === 'cpu' ? 'asked for' : `no CUDA device: ${cuda?.reason ?? 'not built in'}`,
+    };
+  }
+  if (typeof wish !== 'string' || !/^cuda(:\d{1,2})?$/.test(wish)) {
+    throw invalid('device', "'auto', 'cpu', 'cuda' or 'cuda:N'", wish);
+  }
+  const reason = callNative((addon) => addon.listDevices()).find((d) =>
+    d.id.startsWith('cuda'),
+  )?.reason;
+  throw new AcdClipError(
+    'ERR_ACD_DEVICE_UNAVAILABLE',
+    `Device ${wish} cannot be used: ${reason ?? 'not built in'}`,
+    {
+      help: "Use device 'auto' or 'cpu'.",
+    },
+  );
+}
+
+function checkPrecision(wish: unknown): void {
+  const precision = checkOneOf('precision', wish ?? 'auto', [
+    'auto',
+    'fp32',
+    'bf16',
+    'fp16',
+    'int8',
+  ]);
+  if (precision !== 'auto' && precision !== 'fp32') {
+    throw new AcdClipError(
+      'ERR_ACD_UNSUPPORTED',
+      `Precision ${precision} is not available in this version on the CPU`,
+      { help: "Use precision 'auto' or 'fp32'." },
+    );
+  }
+}
+
+function checkSources(o: LoadOptions): void {
+  const { backbone, adapter, bundle } = o;
+  if (bundle === undefined && backbone === undefined && adapter === undefined) {
+    throw new AcdClipError(
+      'ERR_ACD_NO_MODEL',
+      'Expected backbone and adapter, or bundle, but received neither',
+      {
+        help: 'No starter model comes with this version: pass the paths of a CLIP checkpoint and an ACD-CLIP adapter.',
+      },
+    );
+  }
+}
+
+/** Reads the checkpoints and loads the weights. Errors: every checkpoint code; the signal's reason. */
+export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
+  checkLoadOptions(options);
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const chosen = chooseDevice(options.device);
+  checkPrecision(options.precision);
+  checkSources(options);
+  const imageLimits =
+    options.imageLimits === undefined
+      ? { ...DEFAULT_IMAGE_LIMITS }
+      : resolveLimits(options.imageLimits);
+
+  const read = signal ? { signal } : {};
+  const sources: Parameters<typeof planModel>[0] = {};
+  for (const key of ['backbone', 'adapter', 'bundle'] as const) {
+    const path = options[key];
+    if (path !== undefined) sources[key] = await readCheckpoint(path, read);
+  }
+  const {
+    imageSize,
+    quickGelu,
+    loraAlpha,
+    convLoraAlpha,
+    textLoraAlpha,
+    visionLevels,
+    textLevels,
+  } = options;
+  const overrides = {
+    imageSize,
+    quickGelu,
+    loraAlpha,
+    convLoraAlpha,
+    textLoraAlpha,
+    visionLevels,
+    textLevels,
+  };
+  const given = Object.fromEntries(Object.entries(overrides).filter(([, v]) => v !== undefined));
+  const plan = planModel({ ...sources, ...given });
+  for (const warning of plan.warnings) options.logger?.('warn', warning);
+  options.logger?.('info', `device ${chosen.device}: ${chosen.deviceReason}`);
+  const modelId = await fingerprint(plan.files, plan.config);
+
+  const threads = options.threads ?? 0;
+  const queueLimit = options.queueLimit ?? 64;
+  const spec = {
+    files: plan.files,
+    tensors: plan.tensors,
+    config: plan.config,
+    // Packed weights belong to a backend, and a backend to a number of threads.
+    shareKey: `${plan.identity}:${threads}`,
+    threads,
+    queueLimit,
+  };
+  signal?.throwIfAborted();
+  const report = options.onProgress;
+  const handle = callNative((addon) =>
+    addon.load(spec, (loaded, total) => report?.({ phase: 'load', loaded, total })),
+  );
+  const native = await abortable(handle.result, signal, () => handle.cancel());
+  return {
+    native,
+    config: plan.config,
+    modelId,
+    ...chosen,
+    precision: 'fp32',
+    imageLimits,
+    queueLimit,
+  };
+}
+
+/**
+ * Waits for native work; an abort asks it to stop and rejects with the signal's reason as soon as it
+ * has (nothing is left running behind a rejected call).
+ */
+export async function abortable<T>(
+  work: Promise<T>,
+  signal: AbortSignal | undefined,
+  stop: () => void,
+): Promise<T> {
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    return await work;
+  } catch (error) {
+    if (signal?.aborted) throw signal.reason;
+    throw fromNative(error);
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
+}

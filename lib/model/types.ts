@@ -1,0 +1,156 @@
+// What users pass to and get from a model.
+import type { ImageLimits } from '../image';
+import type { Domain, Nouns, Prompts } from '../text';
+import type { AnomalyMap } from './anomaly-map';
+import type { Profile } from './profile';
+
+export interface LoadProgress {
+  phase: 'read' | 'load';
+  /** Bytes of weights, so far and in all. */
+  loaded: number;
+  total: number;
+}
+
+export type Logger = (level: 'info' | 'warn', message: string) => void;
+
+export interface LoadOptions {
+  /** A CLIP ViT checkpoint: OpenAI .pt, open_clip or Hugging Face state dict, safetensors. */
+  backbone?: string;
+  /** An ACD-CLIP adapter checkpoint, .pth or safetensors. */
+  adapter?: string;
+  /** One safetensors file that holds both. */
+  bundle?: string;
+  /** 'auto' takes the best device and says why in deviceReason; a named one is strict. Default 'auto'. */
+  device?: string;
+  /** Default 'auto': fp32, the only precision of this version. */
+  precision?: 'auto' | 'fp32' | 'bf16' | 'fp16' | 'int8';
+  /** Threads of one computation; default: all that affinity and cgroup allow. */
+  threads?: number;
+  /** Side of the model's input in pixels, a multiple of the patch. Default 518 for a ViT-L/14. */
+  imageSize?: number;
+  /** OpenAI's QuickGELU instead of the exact GELU that published adapters were trained with. */
+  quickGelu?: boolean;
+  /** Scales of the LoRA parts, which a .pth does not hold. Default 2. */
+  loraAlpha?: number;
+  convLoraAlpha?: number;
+  textLoraAlpha?: number;
+  /** 1-based layers that end each group, where the groups do not divide the layers. */
+  visionLevels?: number[];
+  textLevels?: number[];
+  /** Most calls that may wait at once, 1..4096. Default 64. */
+  queueLimit?: number;
+  /** Changes to the limits on pictures (64 Mpx, 64 MiB encoded, side 32,767). */
+  imageLimits?: Partial<ImageLimits>;
+  onProgress?: (progress: LoadProgress) => void;
+  signal?: AbortSignal;
+  logger?: Logger;
+}
+
+/** Prompt features of one class: give them to detect() to skip the text tower. */
+export interface TextFeatures {
+  /** [groups, width, 2]; column 0 normal, 1 abnormal. */
+  data: Float32Array;
+  groups: number;
+  width: number;
+  /** Which model made them. */
+  modelId: string;
+}
+
+export interface DetectOptions {
+  /** What the picture shows, for example 'metal nut'. One of className, prompts, textFeatures. */
+  className?: string;
+  /** Own sentences for the intact and the damaged object. */
+  prompts?: Prompts;
+  textFeatures?: TextFeatures;
+  /** Use the published nouns and domain of this dataset for className, for example 'MVTec'. */
+  dataset?: string;
+  /** Own nouns by class name; they come before the dataset's. */
+  nouns?: Nouns;
+  /** Blur and score weights. Default 'industrial', or the dataset's or profile's domain. */
+  domain?: Domain;
+  /** Image scores at or above it are anomalous. Without it, or a profile, isAnomalous is absent. */
+  threshold?: number;
+  /** From calibrate(): prompts, domain and thresholds, unless given beside it. */
+  profile?: Profile;
+  /** Size of the returned map: none, the model's input, or the picture. Default 'model'. */
+  map?: 'none' | 'model' | 'image';
+  /** Connected pixels of the map at or above a threshold; `true` takes the profile's. */
+  regions?: boolean | RegionOptions;
+  /** Apply the picture's EXIF orientation first. Default false, as the published code. */
+  autoOrient?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface RegionOptions {
+  /** 0..1. Default: the profile's mapThreshold. */
+  threshold?: number;
+  /** Smallest region, in pixels of the picture. Default 1. */
+  minArea?: number;
+}
+
+export interface Region {
+  /** Pixels of the picture. */
+  box: { x: number; y: number; width: number; height: number };
+  /** Pixels of the picture. */
+  area: number;
+  /** Greatest map value inside. */
+  score: number;
+  /** Mean map value inside. */
+  mean: number;
+  centroid: { x: number; y: number };
+  /** Outer outline, pixel corners of the picture, clockwise. */
+  polygon: [number, number][];
+}
+
+export interface Detection {
+  /** 0..1: (1 - w) * cls + w * mapMax with w = 0.1 industrial, 0.5 medical. */
+  score: number;
+  parts: { cls: number; mapMax: number };
+  /** Only when a threshold or profile was given. */
+  isAnomalous?: boolean;
+  map?: AnomalyMap;
+  regions?: Region[];
+  image: { width: number; height: number; format?: string };
+  timing: {
+    decodeMs: number;
+    queueMs: number;
+    preprocessMs: number;
+    computeMs: number;
+    postprocessMs: number;
+  };
+}
+
+export interface Embedding {
+  /** [groups, width]: mean over patches of the normalised detection vectors. */
+  features: Float32Array;
+  groups: number;
+  width: number;
+  /** [groups, grid * grid, width]: normalised segmentation vectors; only when asked for. */
+  patches?: Float32Array;
+  grid: number;
+}
+
+export interface EmbedOptions {
+  patches?: boolean;
+  autoOrient?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface CalibrateOptions
+  extends Pick<
+    DetectOptions,
+    'className' | 'prompts' | 'dataset' | 'nouns' | 'domain' | 'autoOrient' | 'signal'
+  > {
+  /** Fraction of good pictures that may be flagged, 0..0.5. Default 0.01. */
+  fpr?: number;
+  onProgress?: (progress: { done: number }) => void;
+}
+
+export interface ModelMemory {
+  /** Weights, shared by every model of the process that was loaded from the same files. */
+  weightsBytes: number;
+  /** Activations, kept between calls. */
+  arenaBytes: number;
+  /** Most native bytes that this process ever held. */
+  peakBytes: number;
+}

@@ -1,0 +1,88 @@
+// What this build is and what it runs on.
+import { readFileSync } from 'node:fs';
+import * as path from 'node:path';
+import sharp from 'sharp';
+import type { NativeKernels } from '../typings/native';
+import { callNative, fromNative } from './binding';
+
+export interface Device {
+  /** 'cpu', 'cuda:0' */
+  id: string;
+  available: boolean;
+  name: string;
+  /** Why it cannot be used, or what it is for. */
+  reason: string;
+}
+
+export interface RuntimeInfo {
+  /** Of this package. */
+  version: string;
+  node: string;
+  platform: string;
+  native: {
+    version: string;
+    compiler: string;
+    /** Instruction-set level of our kernels, and the best that the processor has. */
+    isa: string;
+    isaDetected: string;
+    /** Whether ACD_CLIP_ISA chose it. */
+    isaForced: boolean;
+    onednn: string;
+    onednnIsa: string;
+    cpu: string;
+    /** Threads that affinity and cgroup allow. */
+    cpus: number;
+  };
+  sharp: string;
+  libvips: string;
+}
+
+/** The devices of this machine, usable or not, each with a reason. Throws ERR_ACD_NATIVE_MISSING. */
+export function listDevices(): Device[] {
+  return callNative((addon) => addon.listDevices());
+}
+
+/** Versions, processor and instruction set. Throws ERR_ACD_NATIVE_MISSING, ERR_ACD_UNSUPPORTED. */
+export function getRuntimeInfo(): RuntimeInfo {
+  return {
+    version: packageVersion(),
+    node: process.version,
+    platform: `${process.platform}-${process.arch}`,
+    native: callNative((addon) => addon.runtimeInfo()),
+    sharp: sharp.versions.sharp ?? 'unknown',
+    libvips: sharp.versions.vips,
+  };
+}
+
+export function packageVersion(): string {
+  const manifest = readFileSync(path.join(__dirname, '..', 'package.json'), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
+}
+
+type Kernels = {
+  readonly [K in keyof NativeKernels]: NativeKernels[K];
+};
+
+/**
+ * Every native op on typed arrays, for oracle tests and micro-benchmarks. Synchronous: a call blocks
+ * the event loop until it is done. Shapes are in typings of each function; wrong ones throw
+ * ERR_ACD_INVALID_ARG.
+ */
+export const kernels: Kernels = new Proxy({} as Kernels, {
+  get(_, name) {
+    if (typeof name !== 'string') return undefined;
+    const op = callNative((addon) => addon.kernels)[name as keyof NativeKernels] as
+      | ((...args: unknown[]) => unknown)
+      | undefined;
+    if (op === undefined) return undefined;
+    return (...args: unknown[]) => {
+      try {
+        return op(...args);
+      } catch (error) {
+        throw fromNative(error);
+      }
+    };
+  },
+  ownKeys: () => Reflect.ownKeys(callNative((addon) => addon.kernels)),
+  getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
+});
