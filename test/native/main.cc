@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "backend/cpu/isa.h"
+#include "op_test.h"
 
 int main(int argc, char** argv) {
   acd::Status status = acd::select_isa_from_environment();
@@ -15,5 +16,7 @@ int main(int argc, char** argv) {
   }
   std::printf("instruction set: %s\n", acd::isa_name(acd::current_isa()));
   doctest::Context context(argc, argv);
-  return context.run();
+  const int failed = context.run();
+  acd::test::print_worst_errors();
+  return failed;
 }

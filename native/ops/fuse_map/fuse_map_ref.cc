@@ -23,8 +23,8 @@ Plane blurred(const Plane& in, int64_t g, int64_t taps, double sigma) {
         double s = 0;
         for (int64_t k = 0; k < taps; ++k) {
           int64_t i = (axis ? y : x) + k - taps / 2;
-          if (i < 0) i = -i;
-          if (i >= g) i = 2 * (g - 1) - i;
+          while (g > 1 && (i < 0 || i >= g)) i = i < 0 ? -i : 2 * (g - 1) - i;
+          if (g == 1) i = 0;
           s += w[k] / total * from[axis ? i * g + x : y * g + i];
         }
         out[y * g + x] = s;
@@ -38,13 +38,13 @@ Plane upsampled(const Plane& in, int64_t g, int64_t size) {
   Plane out(static_cast<size_t>(size * size));
   for (int64_t y = 0; y < size; ++y) {
     for (int64_t x = 0; x < size; ++x) {
-      const double fy = double(y) * double(g - 1) / double(size - 1),
-                   fx = double(x) * double(g - 1) / double(size - 1);
-      const auto y0 = std::min<int64_t>(g - 2, int64_t(fy)),
-                 x0 = std::min<int64_t>(g - 2, int64_t(fx));
+      const double step = size > 1 ? double(g - 1) / double(size - 1) : 0.0;
+      const double fy = double(y) * step, fx = double(x) * step;
+      const auto y0 = std::min(g - 1, int64_t(fy)), x0 = std::min(g - 1, int64_t(fx));
+      const auto y1 = std::min(g - 1, y0 + 1), x1 = std::min(g - 1, x0 + 1);
       const double wy = fy - double(y0), wx = fx - double(x0);
-      out[y * size + x] = (1 - wy) * ((1 - wx) * in[y0 * g + x0] + wx * in[y0 * g + x0 + 1]) +
-                          wy * ((1 - wx) * in[(y0 + 1) * g + x0] + wx * in[(y0 + 1) * g + x0 + 1]);
+      out[y * size + x] = (1 - wy) * ((1 - wx) * in[y0 * g + x0] + wx * in[y0 * g + x1]) +
+                          wy * ((1 - wx) * in[y1 * g + x0] + wx * in[y1 * g + x1]);
     }
   }
   return out;

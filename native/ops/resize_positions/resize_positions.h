@@ -13,4 +13,8 @@ namespace acd {
 
 void resize_positions(const float* in, int64_t old_grid, float* out, int64_t grid, int64_t width);
 
+// The meaning in plain loops; linked into tests only.
+void resize_positions_ref(const float* in, int64_t old_grid, float* out, int64_t grid,
+                          int64_t width);
+
 }  // namespace acd

@@ -1,0 +1,159 @@
+// The small things of native/core: statuses, sizes, memory, half floats.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <set>
+#include <string>
+
+#include "core/aligned.h"
+#include "core/checked.h"
+#include "core/half.h"
+#include "core/status.h"
+
+using namespace acd;
+
+namespace {
+
+constexpr size_t kMax = std::numeric_limits<size_t>::max();
+
+Status check_first(bool good) {
+  ACD_RETURN_IF_ERROR(good ? Status() : Status(Code::kInvalidArg, "bad"));
+  return Status(Code::kAborted, "went on");
+}
+
+}  // namespace
+
+TEST_CASE("guarded turns what is thrown into a status and leaves a status alone") {
+  CHECK(guarded([] { return Status(); }).ok());
+  const Status own = guarded([] { return Status(Code::kQueueFull, "full"); });
+  CHECK(own.code() == Code::kQueueFull);
+  CHECK(own.message() == "full");
+  CHECK(guarded([]() -> Status { throw std::bad_alloc(); }).code() == Code::kOutOfMemory);
+  const Status internal = guarded([]() -> Status { throw std::runtime_error("why"); });
+  CHECK(internal.code() == Code::kInternal);
+  CHECK(internal.message() == "why");
+  CHECK(guarded([]() -> Status { throw 7; }).code() == Code::kInternal);
+}
+
+TEST_CASE("a broken invariant is an internal error that names its place") {
+  const Status s = guarded([]() -> Status {
+    ACD_ASSERT(1 + 1 == 3);
+    return Status();
+  });
+  CHECK(s.code() == Code::kInternal);
+  CHECK(s.message().find("1 + 1 == 3") != std::string::npos);
+  CHECK(s.message().find("core_test.cc") != std::string::npos);
+}
+
+TEST_CASE("an error returns early and a success does not") {
+  CHECK(check_first(false).code() == Code::kInvalidArg);
+  CHECK(check_first(true).code() == Code::kAborted);
+}
+
+TEST_CASE("a result holds a value or a status, never both") {
+  const Result<int> good = 7, bad = Status(Code::kFileRead, "gone");
+  CHECK(good.ok());
+  CHECK(good.value() == 7);
+  CHECK(good.status().ok());
+  CHECK(!bad.ok());
+  CHECK(bad.status().code() == Code::kFileRead);
+}
+
+TEST_CASE("every code but OK has a name of its own that starts with ERR_ACD_") {
+  std::set<std::string> names;
+  const int last = static_cast<int>(Code::kInternal);
+  for (int c = 1; c <= last; ++c) {
+    const std::string name = code_name(static_cast<Code>(c));
+    CHECK(name.rfind("ERR_ACD_", 0) == 0);
+    names.insert(name);
+  }
+  CHECK(names.size() == static_cast<size_t>(last));
+  CHECK(std::string(code_name(Code::kOk)) == "OK");
+}
+
+TEST_CASE("products and sums of sizes give nothing instead of wrapping around") {
+  CHECK(checked_mul(0, kMax) == size_t{0});
+  CHECK(checked_mul(1, kMax) == kMax);
+  CHECK(!checked_mul(2, kMax / 2 + 1));
+  CHECK(!checked_mul(size_t{1} << 32, size_t{1} << 32));
+  CHECK(checked_add(kMax, 0) == kMax);
+  CHECK(!checked_add(kMax, 1));
+  CHECK(checked_product(3) == size_t{3});
+  CHECK(checked_product(3, 5, 7) == size_t{105});
+  CHECK(!checked_product(size_t{1} << 30, size_t{1} << 30, 16));
+  CHECK(!checked_product(kMax, 2, 0));  // an overflow on the way stays one
+}
+
+TEST_CASE("aligned memory is aligned, counts itself and goes back to the start") {
+  const size_t before = live_bytes();
+  {
+    AlignedBytes small(1), large(size_t{9} << 20);
+    FloatBuffer floats(1000);
+    CHECK(live_bytes() - before == 1 + (size_t{9} << 20) + 4000);
+    CHECK(peak_bytes() >= live_bytes());
+    CHECK(reinterpret_cast<uintptr_t>(small.data()) % 64 == 0);
+    CHECK(reinterpret_cast<uintptr_t>(large.data()) % 64 == 0);
+    CHECK(reinterpret_cast<uintptr_t>(floats.data()) % 64 == 0);
+    CHECK(floats.size() == 1000);
+    std::memset(large.data(), 1, large.bytes());
+  }
+  CHECK(live_bytes() == before);
+}
+
+TEST_CASE("moved aligned memory has one owner") {
+  const size_t before = live_bytes();
+  {
+    AlignedBytes a(100);
+    const uint8_t* data = a.data();
+    AlignedBytes b(std::move(a));
+    CHECK(b.data() == data);
+    CHECK(b.bytes() == 100);
+    AlignedBytes c(50);
+    c = std::move(b);
+    CHECK(c.data() == data);
+    CHECK(live_bytes() - before <= 150);
+  }
+  CHECK(live_bytes() == before);
+}
+
+TEST_CASE("no bytes are no memory") {
+  const size_t before = live_bytes();
+  AlignedBytes none(0);
+  FloatBuffer no_floats(0);
+  CHECK(none.data() == nullptr);
+  CHECK(no_floats.size() == 0);
+  CHECK(live_bytes() == before);
+}
+
+TEST_CASE(
+    "a count of floats that overflows, or that nobody has, throws bad_alloc and counts nothing") {
+  const size_t before = live_bytes();
+  CHECK_THROWS_AS(FloatBuffer{kMax / 2}, std::bad_alloc);
+  CHECK(live_bytes() == before);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  // Sanitizers end the process instead.
+  CHECK_THROWS_AS(AlignedBytes{kMax / 4}, std::bad_alloc);
+  CHECK(live_bytes() == before);
+#endif
+}
+
+TEST_CASE("every 16-bit float becomes the float of the same value") {
+  for (uint32_t h = 0; h < 0x10000; ++h) {
+    const int e = (h >> 10) & 31, m = h & 1023;
+    const float value = float_of_f16(static_cast<uint16_t>(h));
+    bool right = std::signbit(value) == ((h & 0x8000) != 0);
+    if (e == 31) {
+      right &= m ? std::isnan(value) : std::isinf(value);
+    } else {
+      right &= std::fabs(value) == (e ? std::ldexp(1024.0 + m, e - 25) : std::ldexp(m, -24));
+    }
+    if (!right) FAIL_CHECK("f16 bits " << h);
+  }
+  CHECK(float_of_bf16(0x3f80) == 1.0f);
+  CHECK(float_of_bf16(0xc040) == -3.0f);
+  CHECK(std::isinf(float_of_bf16(0x7f80)));
+  CHECK(std::isnan(float_of_bf16(0x7fc0)));
+}

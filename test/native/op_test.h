@@ -1,0 +1,89 @@
+// What every op test shares: inputs from a fixed seed, buffers that notice a stray write, and the
+// one rule for errors.
+//
+// The rule: against a reference that accumulates in double, an op in float32 may be off by at most
+// kAllowedMultiple times what a plain float32 loop (plain_f32.h) is off on the same input, or by
+// kFloorUlps half-ulps of the largest value, whichever is more. The floor is for shapes so small
+// that the plain loop makes no error at all.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/cpu/cpu_backend.h"
+#include "backend/device.h"
+
+namespace acd::test {
+
+constexpr double kAllowedMultiple = 2.0;
+constexpr double kFloorUlps = 4.0;
+
+// About -1.6e30: a sum that reads one is far off, and no arithmetic gives these bits again.
+constexpr uint32_t kGuardBits = 0xf1a5a5a5;
+#if defined(__SANITIZE_ADDRESS__)
+constexpr int64_t kGuardWords = 0;  // the sanitizer's own guards also see reads
+#else
+constexpr int64_t kGuardWords = 33;  // odd: what follows is not aligned to any vector
+#endif
+
+// n floats between guard words. Cells that nobody fills hold the guard word too.
+class Floats {
+ public:
+  Floats() : Floats(0) {}
+  explicit Floats(int64_t n);
+  float* data() { return cells_.data() + kGuardWords; }
+  const float* data() const { return cells_.data() + kGuardWords; }
+  int64_t size() const { return static_cast<int64_t>(cells_.size()) - 2 * kGuardWords; }
+  float& operator[](int64_t i) { return data()[i]; }
+  float operator[](int64_t i) const { return data()[i]; }
+  // Guards included, cell by cell.
+  const std::vector<float>& cells() const { return cells_; }
+
+ private:
+  std::vector<float> cells_;
+};
+
+// [batch, rows, width]; rows lie `ld` apart and items `item` apart. Cells between them belong to
+// nobody and end the buffer as early as they can: nothing follows the last row.
+struct Extent {
+  int64_t rows;
+  int64_t width;
+  int64_t ld;
+  int64_t batch = 1;
+  int64_t item = 0;
+  int64_t cells() const;
+};
+
+// Uniform in [-scale, scale]; the same on every machine.
+Floats noise(int64_t n, unsigned seed, float scale = 1.0f);
+// Fills the rows; what lies between keeps the guard word.
+Floats noise(const Extent& e, unsigned seed, float scale = 1.0f);
+
+std::shared_ptr<Device> cpu_device(int threads);
+
+bool same_bytes(const Floats& a, const Floats& b);
+bool all_finite(const float* values, int64_t n);
+bool all_nan(const float* values, int64_t n);
+
+// The rule above, over whole buffers. A cell that the reference left alone must have been left
+// alone; a NaN or an infinity fails. Pass `expected` as `plain` for ops that compute in double.
+void check_close(const char* op, const Floats& actual, const Floats& expected, const Floats& plain);
+
+// Prints the worst error of every op that check_close saw.
+void print_worst_errors();
+
+// run(device) gives the op's output: the same bytes on 1, 2, 3 and 8 threads.
+template <typename Run>
+void check_same_bytes_on_any_threads(Run&& run) {
+  const Floats alone = run(*cpu_device(1));
+  for (int threads : {2, 3, 8}) {
+    CAPTURE(threads);
+    CHECK(same_bytes(run(*cpu_device(threads)), alone));
+  }
+}
+
+}  // namespace acd::test
