@@ -1,0 +1,135 @@
+// The native model against the reference's outputs, stage by stage.
+
+import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { callNative } from '../../lib/binding';
+import { planModel, readCheckpoint } from '../../lib/checkpoint';
+import type { NativeDetection, NativeModel } from '../../typings/native';
+import {
+  type GoldenMeta,
+  type GoldenTensor,
+  goldenMeta,
+  goldenTensors,
+  relativeError,
+  writeGoldenModel,
+} from '../helpers/golden';
+import { uniform } from '../helpers/synth';
+
+const TOLERANCE = 2e-5;
+const DOMAINS = {
+  industrial: { blurTaps: 7, blurSigma: 1, mapWeight: 0.1 },
+  medical: { blurTaps: 9, blurSigma: 1.5, mapWeight: 0.5 },
+};
+
+async function load(meta: GoldenMeta): Promise<NativeModel> {
+  const files = await writeGoldenModel(meta);
+  try {
+    const plan = planModel({
+      backbone: await readCheckpoint(files.backbone),
+      adapter: await readCheckpoint(files.adapter),
+      imageSize: meta.config.image_size,
+      quickGelu: meta.config.quick_gelu,
+    });
+    const { files: paths, tensors, config } = plan;
+    const spec = { files: paths, tensors, config, shareKey: '', threads: 2, queueLimit: 64 };
+    return await callNative((addon) => addon.load(spec, () => {})).result;
+  } finally {
+    await rm(dirname(files.backbone), { recursive: true });
+  }
+}
+
+async function classFeatures(model: NativeModel, golden: Map<string, GoldenTensor>, name: string) {
+  const normal = golden.get(`tokens.${name}.normal`)!;
+  const abnormal = golden.get(`tokens.${name}.abnormal`)!;
+  const tokens = new Int32Array([...normal.data, ...abnormal.data]);
+  const prompts = normal.shape[0]! + abnormal.shape[0]!;
+  return model.encodeClass(tokens, prompts, normal.shape[1]!, normal.shape[0]!).result;
+}
+
+describe.each(['tiny-g3', 'tiny-g2-k357', 'tiny-g6-quickgelu'])(
+  'the reference model %s',
+  (name) => {
+    const meta = goldenMeta(name);
+    const golden = goldenTensors(name);
+    const { image_size: S, patch_size, n_groups: G, embed_dim: E } = meta.config;
+    const N = (S / patch_size) ** 2;
+    let model: NativeModel;
+    let text: Float32Array;
+    const found: Record<string, NativeDetection[]> = {};
+
+    beforeAll(async () => {
+      model = await load(meta);
+      text = await classFeatures(model, golden, 'hazelnut');
+      const images = uniform('input.image', [meta.batch, 3, S, S], meta.seed, 1.75);
+      for (const [domain, parameters] of Object.entries(DOMAINS)) {
+        const handles = Array.from({ length: meta.batch }, (_, i) =>
+          model.detect({
+            tensor: images.slice(i * 3 * S * S, (i + 1) * 3 * S * S),
+            width: S,
+            height: S,
+            text,
+            ...parameters,
+            map: 'model',
+            debug: true,
+          }),
+        );
+        found[domain] = await Promise.all(handles.map((h) => h.result));
+      }
+    });
+    afterAll(() => model?.dispose());
+
+    // Ours come image by image as [G, ...]; the reference has [G, B, ...].
+    const byGroup = (values: (d: NativeDetection) => Float32Array, perGroup: number) =>
+      Array.from({ length: G }, (_, g) =>
+        found.industrial!.map((d) => [...values(d).subarray(g * perGroup, (g + 1) * perGroup)]),
+      ).flat(2);
+    const byImage = (domain: string, values: (d: NativeDetection) => Iterable<number>) =>
+      found[domain]!.flatMap((d) => [...values(d)]);
+    const expectClose = (actual: ArrayLike<number>, key: string) =>
+      expect(relativeError(actual, golden.get(key)!.data)).toBeLessThanOrEqual(TOLERANCE);
+
+    it.each(['hazelnut', 'metal nut'])('gives the text features of %s', async (className) => {
+      expectClose(await classFeatures(model, golden, className), `text.${className}`);
+    });
+    it('gives the segmentation tokens of every group', () => {
+      expectClose(
+        byGroup((d) => d.debug!.segTokens, N * E),
+        'seg_tokens',
+      );
+    });
+    it('gives the detection features of every group', () => {
+      expectClose(
+        byGroup((d) => d.debug!.detFeatures, E),
+        'det_features',
+      );
+    });
+    it('gives the gate of every group', () => {
+      expectClose(
+        byGroup((d) => d.debug!.gate, 2 * G),
+        'gate',
+      );
+    });
+    it('gives the patch logits of every group', () => {
+      expectClose(
+        byGroup((d) => d.debug!.groupLogits, 2 * N),
+        'group_logits',
+      );
+    });
+    it('gives the detection logits', () => {
+      expectClose(
+        byImage('industrial', (d) => d.debug!.detLogits),
+        'det_logits',
+      );
+    });
+    it.each(['industrial', 'medical'])('gives maps and scores of the %s domain', (domain) => {
+      expectClose(
+        byImage(domain, (d) => d.map!),
+        `map.${domain}`,
+      );
+      expectClose(
+        byImage(domain, (d) => [d.score]),
+        `score.${domain}`,
+      );
+    });
+  },
+);
