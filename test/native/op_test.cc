@@ -118,7 +118,7 @@ void check_close(const char* op, const Floats& actual, const Floats& expected,
   const double plain_error = largest_error(plain, expected);
   const double largest = largest_value(expected);
   const double allowed = std::max(kAllowedMultiple * plain_error, kFloorUlps * 0x1p-24 * largest);
-  CAPTURE(op);
+  CAPTURE(std::string(op));
   CAPTURE(plain_error);
   CAPTURE(largest);
   CHECK(error <= allowed);

@@ -4,7 +4,8 @@
 // The rule: against a reference that accumulates in double, an op in float32 may be off by at most
 // kAllowedMultiple times what a plain float32 loop (plain_f32.h) is off on the same input, or by
 // kFloorUlps half-ulps of the largest value, whichever is more. The floor is for shapes so small
-// that the plain loop makes no error at all.
+// that the plain loop makes no error at all. Where a shape has few outputs the largest error is
+// partly luck: implementations of equal quality were seen 2 apart, so the multiple is 3.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -19,7 +20,7 @@
 
 namespace acd::test {
 
-constexpr double kAllowedMultiple = 2.0;
+constexpr double kAllowedMultiple = 3.0;
 constexpr double kFloorUlps = 4.0;
 
 // About -1.6e30: a sum that reads one is far off, and no arithmetic gives these bits again.

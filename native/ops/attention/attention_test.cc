@@ -62,6 +62,14 @@ TEST_CASE("attention is as exact as a plain loop at every shape, with and withou
   }
 }
 
+TEST_CASE("attention is as exact as a plain loop at every small number of tokens") {
+  const auto device = cpu_device(1);
+  for (int64_t tokens = 1; tokens <= 140; ++tokens) {
+    check("attention", *device, Problem({1, tokens, 1}));
+    check("attention causal", *device, Problem({1, tokens, 1, true}));
+  }
+}
+
 TEST_CASE("attention is as exact as a plain loop when few keys take all the weight") {
   const auto device = cpu_device(2);
   check("attention peaked", *device, Problem({1, 131, 2}, 12.0f));

@@ -69,6 +69,14 @@ TEST_CASE("conv_tokens is as exact as a plain loop, dense, grouped and depthwise
   for (const Case& c : kCases) check("conv_tokens", *device, Problem(c));
 }
 
+TEST_CASE("conv_tokens is as exact as a plain loop at every small number of channels") {
+  const auto device = cpu_device(1);
+  for (int64_t c = 1; c <= 34; ++c) {
+    check("conv_tokens", *device, Problem({3, 35 - c, c, 3, 1, 1, 1}));
+    check("conv_tokens", *device, Problem({2, 2 * c, 2 * c, 5, c}));
+  }
+}
+
 TEST_CASE("conv_tokens stays exact and finite for inputs of 1e4") {
   check("conv_tokens 1e4", *cpu_device(1), Problem({7, 16, 16, 5}, 1e4f));
 }

@@ -57,6 +57,12 @@ TEST_CASE("layer_norm is as exact as a plain loop at every shape and stride") {
   for (const Case& c : kCases) check("layer_norm", *device, Problem(c));
 }
 
+TEST_CASE("layer_norm is as exact as a plain loop at every small width") {
+  const auto device = cpu_device(1);
+  for (int64_t width = 1; width <= 70; ++width)
+    check("layer_norm", *device, Problem({3, width, 1}));
+}
+
 TEST_CASE("layer_norm stays exact and finite for inputs of 1e4 and for one outlier channel") {
   const auto device = cpu_device(2);
   check("layer_norm 1e4", *device, Problem({65, 768}, 1e4f));

@@ -92,6 +92,13 @@ TEST_CASE("linear is as exact as a plain loop at every shape, activation and str
   }
 }
 
+TEST_CASE("linear is as exact as a plain loop at every small width and depth") {
+  const auto device = cpu_device(1);
+  for (int64_t n = 1; n <= 70; ++n) {
+    check(device, Problem({3, 71 - n, n, 1}, kVariants[static_cast<size_t>(n) % 6]));
+  }
+}
+
 TEST_CASE("linear stays exact and finite for inputs of 1e4") {
   const auto device = cpu_device(2);
   for (const Variant& v : kVariants) check(device, Problem({65, 64, 63}, v, 1e4f));

@@ -59,6 +59,13 @@ TEST_CASE("lora_blend is as exact as a plain loop at every shape and stride") {
   for (const Case& c : kCases) check("lora_blend", *device, Problem(c));
 }
 
+TEST_CASE("lora_blend is as exact as a plain loop at every small width and rank") {
+  const auto device = cpu_device(1);
+  for (int64_t width = 1; width <= 70; ++width) {
+    check("lora_blend", *device, Problem({width % 7 + 1, width, width % 9 + 1, 1}));
+  }
+}
+
 TEST_CASE("lora_blend stays exact and finite for inputs of 1e4") {
   check("lora_blend 1e4", *cpu_device(1), Problem({65, 768, 24}, 1e4f));
 }
