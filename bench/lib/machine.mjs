@@ -1,0 +1,67 @@
+// What a figure was measured on.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import os from 'node:os';
+import { getRuntimeInfo } from '../../lib/index.mjs';
+
+/** @param {number} [threads] of the measurement */
+export function machine(threads) {
+  const info = getRuntimeInfo();
+  return {
+    cpu: info.native.cpu || os.cpus()[0]?.model || 'unknown',
+    cpus: info.native.cpus,
+    ...(threads === undefined ? {} : { threads }),
+    memoryGiB: Math.round(os.totalmem() / 2 ** 30),
+    isa: info.native.isa + (info.native.isaForced ? ' (forced)' : ''),
+    package: info.version,
+    commit: commit(),
+    onednn: `${info.native.onednn} (${info.native.onednnIsa})`,
+    compiler: info.native.compiler,
+    node: info.node,
+    platform: info.platform,
+    load: os.loadavg()[0],
+    date: new Date().toISOString(),
+  };
+}
+
+export function describeMachine(m) {
+  const busy = m.load > 0.5 ? '; BUSY: other work ran when this began, do not quote it' : '';
+  return [
+    `${m.cpu}, ${m.cpus} CPUs${m.threads === undefined ? '' : `, ${m.threads} threads`}, ${m.memoryGiB} GiB, ${m.platform}`,
+    `acd-clip-native ${m.package} (${m.commit}), kernels ${m.isa}, oneDNN ${m.onednn}, ${m.compiler}, Node ${m.node}`,
+    `load average ${m.load.toFixed(2)} at the start${busy}`,
+  ].join('\n');
+}
+
+function commit() {
+  const git = (...args) =>
+    execFileSync('git', args, {
+      cwd: import.meta.dirname,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
+  try {
+    const changed = git(
+      'status',
+      '--porcelain',
+      '--untracked-files=no',
+      '../../native',
+      '../../lib',
+    );
+    return git('rev-parse', '--short', 'HEAD') + (changed ? ' with changes' : '');
+  } catch {
+    return 'no repository';
+  }
+}
+
+/** Memory of this process, bytes; undefined where the system does not say. */
+export function processMemory() {
+  try {
+    const status = readFileSync('/proc/self/status', 'utf8');
+    const bytes = (key) =>
+      Number(new RegExp(`^${key}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024;
+    return { peak: bytes('VmHWM'), resident: bytes('VmRSS') };
+  } catch {
+    return { peak: undefined, resident: process.memoryUsage().rss };
+  }
+}
