@@ -1,0 +1,79 @@
+// Inspection as an HTTP service: the model lives in a worker thread, requests carry the picture.
+//
+//   node examples/http-service.mjs BACKBONE ADAPTER [PORT]
+//   curl --data-binary @nut.jpg 'http://127.0.0.1:8080/detect?class=metal%20nut'
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { AcdClip } from 'acd-clip-native';
+
+const MAX_BODY_BYTES = 20 * 1024 * 1024;
+
+/** HTTP status of the package's error codes; anything else is ours: 500. */
+const STATUS = {
+  ERR_ACD_INVALID_ARG: 400,
+  ERR_ACD_PROMPT_TOO_LONG: 400,
+  ERR_ACD_IMAGE_FORMAT: 422,
+  ERR_ACD_IMAGE_LIMIT: 413,
+  ERR_ACD_QUEUE_FULL: 503,
+};
+
+if (isMainThread) await serve();
+else await work();
+
+/** The worker: loads once, answers { id, image, className }. */
+async function work() {
+  const model = await AcdClip.load(workerData);
+  parentPort.postMessage('ready');
+  parentPort.on('message', async ({ id, image, className }) => {
+    try {
+      const { score, parts, timing } = await model.detect(image, { className, map: 'none' });
+      parentPort.postMessage({ id, body: { score, parts, timing } });
+    } catch ({ code, message }) {
+      parentPort.postMessage({ id, status: STATUS[code] ?? 500, body: { code, message } });
+    }
+  });
+}
+
+async function serve() {
+  const [backbone, adapter, port = '8080'] = process.argv.slice(2);
+  if (!adapter) {
+    console.error('usage: node examples/http-service.mjs BACKBONE ADAPTER [PORT]');
+    process.exit(2);
+  }
+  const worker = new Worker(new URL(import.meta.url), { workerData: { backbone, adapter } });
+  await once(worker, 'message');
+  const waiting = new Map();
+  let lastId = 0;
+  worker.on('message', ({ id, status = 200, body }) => {
+    waiting.get(id)?.(status, body);
+    waiting.delete(id);
+  });
+
+  const server = createServer(async (request, response) => {
+    const answer = (status, body) => {
+      response.writeHead(status, { 'content-type': 'application/json' });
+      response.end(`${JSON.stringify(body)}\n`);
+    };
+    const url = new URL(request.url, 'http://localhost');
+    const className = url.searchParams.get('class');
+    if (request.method !== 'POST' || url.pathname !== '/detect' || !className) {
+      return answer(404, { message: 'POST a picture to /detect?class=NAME' });
+    }
+    const chunks = [];
+    let bytes = 0;
+    for await (const chunk of request) {
+      bytes += chunk.length;
+      if (bytes > MAX_BODY_BYTES)
+        return answer(413, { message: `at most ${MAX_BODY_BYTES} bytes` });
+      chunks.push(chunk);
+    }
+    const id = ++lastId;
+    waiting.set(id, answer);
+    worker.postMessage({ id, image: Buffer.concat(chunks), className });
+  });
+  server.listen(Number(port), '127.0.0.1', () =>
+    console.log(`listening on http://127.0.0.1:${port}`),
+  );
+  process.once('SIGTERM', () => server.close(() => worker.terminate()));
+}

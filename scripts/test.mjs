@@ -1,0 +1,57 @@
+// npm test: sets everything up, then runs every suite and adds up their counts.
+//
+//   npm test                    all suites
+//   npm test -- PATTERN ...     only the Jest tests whose path matches
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { root, run, step } from './lib.mjs';
+
+const patterns = process.argv.slice(2);
+run(process.execPath, ['scripts/setup.mjs', '--tests']);
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+let broken = false;
+
+function jest() {
+  step('JavaScript tests');
+  const report = join(tmpdir(), `acd-jest-${process.pid}.json`);
+  const args = ['--no-install', 'jest', '--json', `--outputFile=${report}`, ...patterns];
+  const done = spawnSync('npx', args, { cwd: root, stdio: 'inherit' });
+  const counts = JSON.parse(readFileSync(report, 'utf8'));
+  total.passed += counts.numPassedTests;
+  total.failed += counts.numFailedTests + counts.numRuntimeErrorTestSuites;
+  total.skipped += counts.numPendingTests + counts.numTodoTests;
+  broken ||= done.status !== 0;
+}
+
+// CTest counts a program as one test; the cases inside are what doctest counts.
+function native() {
+  step('Native tests, at every instruction set that this processor has');
+  for (const isa of ['baseline', 'avx2', 'avx512']) {
+    const env = { ...process.env, ACD_CLIP_ISA: isa };
+    const done = spawnSync(join(root, 'build', 'acd_tests'), ['--no-colors'], {
+      cwd: root,
+      env,
+      encoding: 'utf8',
+    });
+    if (done.status === 77) {
+      process.stderr.write(`${isa}: skipped, ${done.stderr}`);
+      total.skipped += 1;
+      continue;
+    }
+    const counts = /test cases:\s+\d+ \|\s+(\d+) passed \|\s+(\d+) failed/.exec(done.stdout ?? '');
+    if (!counts || done.status !== 0) process.stderr.write(`${done.stdout}${done.stderr}`);
+    total.passed += Number(counts?.[1] ?? 0);
+    total.failed += Number(counts?.[2] ?? 1);
+    broken ||= done.status !== 0 || !counts;
+    process.stderr.write(`${isa}: ${counts?.[1]} passed, ${counts?.[2]} failed\n`);
+  }
+}
+
+jest();
+if (patterns.length === 0) native();
+const skipped = total.skipped ? `, ${total.skipped} skipped` : '';
+process.stdout.write(`\n${total.passed} passed, ${total.failed} failed${skipped}\n`);
+process.exit(broken || total.failed > 0 ? 1 : 0);
