@@ -1,10 +1,10 @@
 // The public class: one loaded model.
-import type { NativeDetection, NativeRegion } from '../typings/native';
+import type { DetectJob, NativeDetection, NativeRegion } from '../typings/native';
 import { callNative } from './binding';
 import { AcdClipError } from './errors';
 import { type DecodedImage, decodeImage, type ImageInput } from './image';
 import { AnomalyMap } from './model/anomaly-map';
-import { abortable, type LoadedModel, loadModel } from './model/load';
+import { abortable, type LoadedModel, loadModel, orAborted } from './model/load';
 import { Lru } from './model/lru';
 import { checkProfile, type Profile, profileOf } from './model/profile';
 import type {
@@ -190,6 +190,7 @@ export class AcdClip {
     options: DetectOptions = {},
   ): AsyncGenerator<Detection, void, undefined> {
     this.#checkAlive();
+    checkPictures('images', images);
     const plan = this.#plan('detectStream', options);
     const stop = new AbortController();
     const signal = plan.signal ? AbortSignal.any([plan.signal, stop.signal]) : stop.signal;
@@ -227,8 +228,7 @@ export class AcdClip {
     signal?.throwIfAborted();
     const checked =
       typeof prompts === 'string' ? promptsFor(nounFor(prompts)) : checkPrompts(prompts);
-    const features = await abortable(this.#encode(checked), signal, () => {});
-    signal?.throwIfAborted();
+    const features = await orAborted(this.#encode(checked), signal);
     return { ...features, data: features.data.slice() };
   }
 
@@ -245,7 +245,9 @@ export class AcdClip {
     const autoOrient =
       options.autoOrient === undefined ? false : checkBoolean('autoOrient', options.autoOrient);
     const signal = options.signal === undefined ? undefined : checkSignal('signal', options.signal);
+    signal?.throwIfAborted();
     const picture = await this.#decode(image, 'image', autoOrient, signal);
+    signal?.throwIfAborted();
     this.#checkAlive();
     const job = { pixels: picture.data, width: picture.width, height: picture.height, patches };
     const handle = callNative(() => this.#model.native.embed(job));
@@ -263,10 +265,11 @@ export class AcdClip {
    */
   async calibrate(
     goodImages: AsyncIterable<ImageInput> | Iterable<ImageInput>,
-    options: CalibrateOptions,
+    options: CalibrateOptions = {},
   ): Promise<Profile> {
     this.#checkAlive();
     checkOptions('calibrate', options, CALIBRATE_OPTIONS);
+    checkPictures('goodImages', goodImages);
     const { fpr: _fpr, onProgress, ...shared } = options;
     const fpr = options.fpr === undefined ? 0.01 : checkNumber('fpr', options.fpr, 0, 0.5);
     if (onProgress !== undefined) checkFunction('onProgress', onProgress);
@@ -423,7 +426,7 @@ export class AcdClip {
     text.catch(() => {});
     const picture = await this.#decode(image, name, plan.autoOrient, plan.signal);
     const decodeMs = performance.now() - start;
-    const { data } = await text;
+    const { data } = await orAborted(text, plan.signal);
     plan.signal?.throwIfAborted();
     this.#checkAlive();
     const { imageSize } = this.#model.config;
@@ -437,19 +440,41 @@ export class AcdClip {
       ...(plan.regions && {
         regionThreshold: plan.regions.threshold,
         // Regions are found on the S x S map: areas there and in the picture differ by a factor.
-        regionMinArea: Math.max(
-          1,
-          Math.ceil(
-            (plan.regions.minArea * imageSize * imageSize) / (picture.width * picture.height),
+        // More than all pixels of the map is none.
+        regionMinArea: Math.min(
+          imageSize * imageSize + 1,
+          Math.max(
+            1,
+            Math.ceil(
+              (plan.regions.minArea * imageSize * imageSize) / (picture.width * picture.height),
+            ),
           ),
         ),
       }),
     };
-    const handle = callNative(() => this.#model.native.detect(job));
-    const found = await abortable(handle.result, plan.signal, () =>
-      this.#model.native.cancel(handle.id),
-    );
+    const found = await this.#run(job, plan.signal, name);
     return this.#detection(found, picture, plan, decodeMs);
+  }
+
+  async #run(
+    job: DetectJob,
+    signal: AbortSignal | undefined,
+    name: string,
+  ): Promise<NativeDetection> {
+    try {
+      const handle = callNative(() => this.#model.native.detect(job));
+      return await abortable(handle.result, signal, () => this.#model.native.cancel(handle.id));
+    } catch (error) {
+      if (name === 'image' || !(error instanceof AcdClipError) || error === signal?.reason) {
+        throw error;
+      }
+      // One of many: say which.
+      const { code, message, help } = error;
+      throw new AcdClipError(code, `${name}: ${message}`, {
+        cause: error,
+        ...(help !== undefined && { help }),
+      });
+    }
   }
 
   #detection(
@@ -467,12 +492,25 @@ export class AcdClip {
       ...(found.map && { map: new AnomalyMap(found.map, found.mapWidth, found.mapHeight, decode) }),
       ...(found.regions && {
         regions: found.regions.map((r) =>
-          regionInPicture(r, width / this.imageSize, height / this.imageSize),
+          regionInPicture(r, { width, height }, this.imageSize),
         ),
       }),
       image: { width, height, ...(format !== undefined && { format }) },
       timing: { decodeMs, ...found.timing },
     };
+  }
+}
+
+/** A string and a Buffer are iterable too, but hardly meant as many pictures. */
+function checkPictures(name: string, value: unknown): void {
+  const v = value as Record<PropertyKey, unknown> | null | undefined;
+  if (
+    typeof v !== 'object' ||
+    v === null ||
+    ArrayBuffer.isView(v) ||
+    (typeof v[Symbol.asyncIterator] !== 'function' && typeof v[Symbol.iterator] !== 'function')
+  ) {
+    throw invalid(name, 'array or (async) iterable of pictures', value);
   }
 }
 
@@ -530,9 +568,15 @@ function regionsOf(
 }
 
 /** From pixels of the S x S map to pixels of the picture. */
-function regionInPicture(r: NativeRegion, sx: number, sy: number): Region {
-  const x = Math.round(r.x * sx);
-  const y = Math.round(r.y * sy);
+function regionInPicture(
+  r: NativeRegion,
+  picture: { width: number; height: number },
+  size: number,
+): Region {
+  const [sx, sy] = [picture.width / size, picture.height / size];
+  // In a picture smaller than the map a box at the far edge would round to beyond it.
+  const x = Math.min(Math.round(r.x * sx), picture.width - 1);
+  const y = Math.min(Math.round(r.y * sy), picture.height - 1);
   const polygon: [number, number][] = [];
   for (let i = 0; i < r.polygon.length; i += 2) {
     polygon.push([Math.round(r.polygon[i]! * sx), Math.round(r.polygon[i + 1]! * sy)]);

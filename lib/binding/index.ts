@@ -47,6 +47,7 @@ const HELP: Partial<Record<AcdClipErrorCode, string>> = {
 
 /** What the addon throws (an Error with a code) as the package's own error. */
 export function fromNative(error: unknown): unknown {
+  if (error instanceof AcdClipError) return error;
   const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
   if (typeof message !== 'string' || !(ERROR_CODES as readonly unknown[]).includes(code))
     return error;

@@ -194,6 +194,25 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
 }
 
 /**
+ * Waits for work that others may be waiting for too: an abort rejects with the signal's reason at
+ * once and the work goes on.
+ */
+export async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  signal.throwIfAborted();
+  let stop!: () => void;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+/**
  * Waits for native work; an abort asks it to stop and rejects with the signal's reason as soon as it
  * has (nothing is left running behind a rejected call).
  */

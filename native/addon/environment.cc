@@ -34,8 +34,9 @@ void Environment::run_posted(Napi::Env env, Napi::Function, std::nullptr_t*, Pos
   Napi::HandleScope scope(env);
   try {
     owned->task(env);
-  } catch (const Napi::Error&) {
-    // Creating a result failed because the environment is terminating; nobody is left to tell.
+  } catch (...) {
+    // Creating a result failed because the environment is terminating; nobody is left to tell, and
+    // the caller is C.
   }
 }
 

@@ -150,6 +150,8 @@ Status load_session(Spec& spec, const WeightReader::Progress& progress,
     return AcdClip::load(device.value(), spec.config, reader);
   });
   if (!model.ok()) return model.status();
+  // A load that waited for another one of the same files has not looked at it yet.
+  if (cancelled) return Status(Code::kAborted, "loading was cancelled");
   out = std::make_unique<Session>(model.value(), spec.queue_limit);
   return Status();
 }
@@ -166,7 +168,6 @@ Napi::Value load(const Napi::CallbackInfo& info, const std::shared_ptr<Environme
   auto deferred = std::make_shared<Napi::Promise::Deferred>(env);
   auto loading = std::make_shared<Loading>();
   environment->own(loading);
-  environment->begin(env);
   loading->thread = std::thread([=] {
     auto session = std::make_shared<std::unique_ptr<Session>>();
     const Status status = guarded([&] {
@@ -184,6 +185,8 @@ Napi::Value load(const Napi::CallbackInfo& info, const std::shared_ptr<Environme
       deferred->Resolve(make_model_object(env, environment, std::move(*session), threads));
     });
   });
+  // After the thread exists: were there none to be had, nothing would ever call end().
+  environment->begin(env);
   Napi::Object handle = Napi::Object::New(env);
   handle.Set("result", deferred->Promise());
   handle.Set("cancel", Napi::Function::New(

@@ -1,5 +1,7 @@
 #include "addon/model.h"
 
+#include <utility>
+
 #include "addon/args.h"
 #include "core/aligned.h"
 #include "ops/regions/regions.h"
@@ -25,12 +27,22 @@ class ModelState : public Environment::Owned {
     return *session_;
   }
   bool disposed() const { return !session_; }
-  void drop() { session_.reset(); }
+
+  // True for the first of several calls that wait for one disposal.
+  bool begin_disposal(const Napi::Promise::Deferred& waiting) {
+    disposal_.push_back(waiting);
+    return disposal_.size() == 1;
+  }
+  void end_disposal(Napi::Env env) {
+    session_.reset();  // joins a thread that is past its last line
+    for (const auto& waiting : std::exchange(disposal_, {})) waiting.Resolve(env.Undefined());
+  }
   const std::shared_ptr<Environment>& environment() const { return environment_; }
 
  private:
   std::shared_ptr<Environment> environment_;
   std::unique_ptr<Session> session_;
+  std::vector<Napi::Promise::Deferred> disposal_;
 };
 
 using State = std::shared_ptr<ModelState>;
@@ -121,10 +133,14 @@ Napi::Value submit(Napi::Env env, const State& state, Job job,
     const auto environment = ride->environment();
     environment->post([ride = std::move(ride), deferred, to_js, status, shared](Napi::Env env) {
       ride->environment()->end(env);
-      if (status.ok()) {
-        deferred->Resolve(to_js(env, *shared));
-      } else {
+      if (!status.ok()) {
         deferred->Reject(make_error(env, status).Value());
+        return;
+      }
+      try {
+        deferred->Resolve(to_js(env, *shared));
+      } catch (const Napi::Error& error) {
+        deferred->Reject(error.Value());  // swallowed, the call would wait for ever
       }
     });
   };
@@ -167,13 +183,13 @@ Napi::Value dispose(Napi::Env env, const State& state) {
     deferred.Resolve(env.Undefined());
     return deferred.Promise();
   }
+  if (!state->begin_disposal(deferred)) return deferred.Promise();
   const std::shared_ptr<Environment> environment = state->environment();
   environment->begin(env);
-  state->session(env).close(false, [environment, state, deferred] {
-    environment->post([environment, state, deferred](Napi::Env env) {
-      state->drop();  // joins a thread that is past its last line
+  state->session(env).close(false, [environment, state] {
+    environment->post([environment, state](Napi::Env env) {
       environment->end(env);
-      deferred.Resolve(env.Undefined());
+      state->end_disposal(env);
     });
   });
   return deferred.Promise();

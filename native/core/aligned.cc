@@ -14,11 +14,13 @@ namespace {
 constexpr size_t kHugePage = size_t{2} << 20;
 std::atomic<size_t> g_live{0};
 std::atomic<size_t> g_peak{0};
+thread_local int64_t t_balance = 0;
 
 }  // namespace
 
 size_t live_bytes() { return g_live.load(std::memory_order_relaxed); }
 size_t peak_bytes() { return g_peak.load(std::memory_order_relaxed); }
+int64_t thread_balance() { return t_balance; }
 
 uint8_t* allocate_bytes(size_t bytes) {
   if (bytes == 0) return nullptr;
@@ -29,6 +31,7 @@ uint8_t* allocate_bytes(size_t bytes) {
   if (huge) madvise(p, bytes, MADV_HUGEPAGE);
 #endif
   const size_t live = g_live.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  t_balance += static_cast<int64_t>(bytes);
   size_t peak = g_peak.load(std::memory_order_relaxed);
   while (live > peak && !g_peak.compare_exchange_weak(peak, live)) {
   }
@@ -39,6 +42,7 @@ void release_bytes(void* memory, size_t bytes) {
   if (!memory) return;
   std::free(memory);
   g_live.fetch_sub(bytes, std::memory_order_relaxed);
+  t_balance -= static_cast<int64_t>(bytes);
 }
 
 FloatBuffer::FloatBuffer(size_t n) {

@@ -11,6 +11,9 @@ namespace acd {
 // Bytes now held by every Aligned of the process, and the most there ever were.
 size_t live_bytes();
 size_t peak_bytes();
+// Bytes that this thread allocated less those that it released. What one thread builds is measured
+// by the difference; live_bytes() would count what other threads do meanwhile.
+int64_t thread_balance();
 
 // For owners that are not AlignedBytes (the backend's table). Throws std::bad_alloc.
 uint8_t* allocate_bytes(size_t bytes);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "ops/preprocess/preprocess.h"
 #include "ops/resize/resize.h"
@@ -40,6 +41,7 @@ const Picture* picture_of(const TextJob&) { return nullptr; }
 }  // namespace
 
 void Session::Entry::fail(const Status& status) {
+  if (std::exchange(settled, true)) return;
   std::visit([&](auto& w) { w.done(status, {}); }, work);
 }
 
@@ -199,6 +201,7 @@ void Session::run_text(Entry& entry) {
     }
     return Status();
   });
+  entry.settled = true;
   work.done(status, std::move(features));
 }
 
@@ -244,11 +247,12 @@ Status Session::prepare(Batch& batch, bool vectors) {
   const auto items = static_cast<int64_t>(batch.size());
   if (workspace_.items < items) {
     workspace_ = AcdClip::Workspace();
-    const size_t before = live_bytes();
+    workspace_bytes_ = 0;
+    const int64_t before = thread_balance();
     auto made = model_->make_workspace(items);
     if (!made.ok()) return made.status();
     workspace_ = std::move(made.value());
-    workspace_bytes_ = live_bytes() - before;
+    workspace_bytes_ = static_cast<size_t>(thread_balance() - before);
   } else if (!vectors && workspace_.vectors.size() > 0) {
     workspace_.vectors = Floats();
   }
@@ -276,6 +280,7 @@ Status Session::finish(Entry& entry, const ImageResult& result, Timing timing, s
   if (auto* embed = std::get_if<EmbedWork>(&entry.work)) {
     Embedding out{result.det_features,
                   embed->job.patches ? result.seg_vectors : std::vector<float>()};
+    entry.settled = true;
     embed->done(Status(), std::move(out));
     return Status();
   }
@@ -319,6 +324,7 @@ Status Session::finish(Entry& entry, const ImageResult& result, Timing timing, s
   out.batch = static_cast<int64_t>(batch);
   timing.postprocess_ms = milliseconds(Clock::now() - start);
   out.timing = timing;
+  entry.settled = true;
   work.done(Status(), std::move(out));
   return Status();
 }

@@ -58,6 +58,7 @@ class Session {
     uint64_t id = 0;
     Clock::time_point arrived;
     std::atomic<bool> cancelled{false};
+    bool settled = false;  // `done` was called; an exception after that must not call it again
     std::variant<DetectWork, EmbedWork, TextWork> work;
     template <typename W>
     explicit Entry(W&& w) : work(std::forward<W>(w)) {}

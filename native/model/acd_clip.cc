@@ -32,10 +32,10 @@ Result<std::shared_ptr<const AcdClip>> AcdClip::load(std::shared_ptr<Device> dev
   std::shared_ptr<AcdClip> model(new AcdClip());
   model->config_ = config;
   model->device_ = std::move(device);
-  const size_t before = live_bytes();
+  const int64_t before = thread_balance();
   ACD_RETURN_IF_ERROR(model->load_vision(reader));
   ACD_RETURN_IF_ERROR(model->load_text(reader));
-  model->weight_bytes_ = live_bytes() - before;
+  model->weight_bytes_ = static_cast<size_t>(thread_balance() - before);
   return std::shared_ptr<const AcdClip>(std::move(model));
 }
 

@@ -120,7 +120,8 @@ Result<const TensorSource*> WeightReader::find(const std::string& name,
         (!part.strides.empty() && part.strides.size() != part.shape.size())) {
       return Status(Code::kCheckpointCorrupt, "Tensor " + name + " has an impossible layout");
     }
-    elements += n;
+    // Neither overflows: a sane tensor has fewer elements than this by orders of magnitude.
+    elements = std::min(elements + n, std::numeric_limits<int64_t>::max() / 4);
   }
   if (t.shape != shape || elements != count(shape)) {
     return Status(Code::kCheckpointMismatch, "Expected shape " + text(shape) + " for tensor " +
@@ -172,9 +173,16 @@ Status WeightReader::read_part(const TensorSource& tensor, const TensorPart& par
   for (size_t d = 0; d < part.shape.size(); ++d) {
     if (part.strides[d] < 0)
       return Status(Code::kCheckpointCorrupt, "Tensor " + tensor.name + " has a negative stride");
-    last += (part.shape[d] - 1) * part.strides[d];
+    const auto reach =
+        checked_mul(static_cast<size_t>(part.shape[d] - 1), static_cast<size_t>(part.strides[d]));
+    // n itself is far below 2^60, see count().
+    if (!reach || *reach >= size_t{1} << 61) {
+      last = std::numeric_limits<int64_t>::max();
+      break;
+    }
+    last = std::min(last + static_cast<int64_t>(*reach), int64_t{1} << 61);
   }
-  if (last >= 4 * n + 4096)
+  if (last / 4 >= n + 1024)
     return Status(Code::kCheckpointCorrupt,
                   "Tensor " + tensor.name + " is a view of impossible span");
   AlignedBytes span(static_cast<size_t>((last + 1) * size));
@@ -203,6 +211,8 @@ Status WeightReader::read(const std::string& name, const std::vector<int64_t>& s
 }
 
 Result<FloatBuffer> WeightReader::read(const std::string& name, const std::vector<int64_t>& shape) {
+  const auto tensor = find(name, shape);  // before memory is asked for
+  if (!tensor.ok()) return tensor.status();
   FloatBuffer buffer(static_cast<size_t>(count(shape)));
   ACD_RETURN_IF_ERROR(read(name, shape, buffer.data()));
   return buffer;
