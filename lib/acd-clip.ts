@@ -440,16 +440,17 @@ export class AcdClip {
       ...(plan.regions && {
         regionThreshold: plan.regions.threshold,
         // Regions are found on the S x S map: areas there and in the picture differ by a factor.
-        // More than all pixels of the map is none.
-        regionMinArea: Math.min(
-          imageSize * imageSize + 1,
-          Math.max(
-            1,
-            Math.ceil(
-              (plan.regions.minArea * imageSize * imageSize) / (picture.width * picture.height),
-            ),
-          ),
-        ),
+        // One pixel of the picture is what the smallest region counts as; more than all pixels of
+        // the map is none.
+        regionMinArea:
+          plan.regions.minArea === 1
+            ? 1
+            : Math.min(
+                imageSize * imageSize + 1,
+                Math.ceil(
+                  (plan.regions.minArea * imageSize * imageSize) / (picture.width * picture.height),
+                ),
+              ),
       }),
     };
     const found = await this.#run(job, plan.signal, name);
@@ -491,9 +492,7 @@ export class AcdClip {
       ...(plan.threshold !== undefined && { isAnomalous: found.score >= plan.threshold }),
       ...(found.map && { map: new AnomalyMap(found.map, found.mapWidth, found.mapHeight, decode) }),
       ...(found.regions && {
-        regions: found.regions.map((r) =>
-          regionInPicture(r, { width, height }, this.imageSize),
-        ),
+        regions: found.regions.map((r) => regionInPicture(r, { width, height }, this.imageSize)),
       }),
       image: { width, height, ...(format !== undefined && { format }) },
       timing: { decodeMs, ...found.timing },
