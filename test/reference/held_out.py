@@ -6,7 +6,8 @@
 --oracle is the folder of acd_reference.py, the plain PyTorch model. Every case is drawn from its
 number and the seed alone, so `--only N` repeats one. A case draws the sizes (widths, layers, groups,
 patch, grids, kernel sizes, ranks, vocabulary of prompts, alphas, activation, levels), the weights
-(synth-v1, or normal ones with CLIP's outlier channels), the file format (open_clip .pt, fp16 .pt,
+(synth-v1, normal ones, normal with CLIP's
+outlier channels, or with sentences far apart), the file format (open_clip .pt, fp16 .pt,
 bf16 and fp32 safetensors, Hugging Face names, one bundle), and 1 to 3 pictures (random pixels, or
 files of --pictures, resized by Pillow here and by the package there).
 
@@ -97,7 +98,7 @@ def draw_case(number, seed):
         number=number,
         seed=seed,
         format=FORMATS[number % len(FORMATS)],
-        weights=rng.choice(["synth", "normal", "outliers", "outliers"]),
+        weights=rng.choice(["synth", "normal", "outliers", "outliers", "sharp"]),
         image_size=patch * grid,
         patch=patch,
         grid=grid,
@@ -135,7 +136,21 @@ def outliers(name, t, rng):
     return t
 
 
-def normal_weight(name, shape, rng, far_out):
+def sharp(name, t, rng):
+    """Sentences far apart and text that decides: maps that use more of their range."""
+    if "token_embedding" in name:
+        t *= 6.0
+    if "m_t_w" in name:
+        t += 0.5
+    if "fc.2.bias" in name:
+        t *= 0.1
+    return t
+
+
+SHAPERS = {"normal": lambda name, t, rng: t, "outliers": outliers, "sharp": sharp}
+
+
+def normal_weight(name, shape, rng, kind):
     leaf = name.rsplit(".", 1)[-1]
     t = torch.randn(shape, generator=rng)
     if ("ln_" in name or "layer_norms" in name) and leaf == "weight":
@@ -151,7 +166,7 @@ def normal_weight(name, shape, rng, far_out):
     else:
         matrix = leaf in ("lora_A", "lora_B", "proj", "text_projection")
         t = t / math.sqrt(shape[0] if matrix else math.prod(shape[1:]))
-    return outliers(name, t, rng) if far_out else t
+    return SHAPERS[kind](name, t, rng)
 
 
 def make_weights(R, case, image_cfg, text_cfg):
@@ -165,7 +180,7 @@ def make_weights(R, case, image_cfg, text_cfg):
     if case.weights == "synth":
         return {n: torch.from_numpy(R.synth.tensor(n, s, 7_000 + case.number)) for n, s in shapes.items()}
     rng = torch.Generator().manual_seed(case.seed * 7919 + case.number)
-    return {n: normal_weight(n, s, rng, case.weights == "outliers") for n, s in shapes.items()}
+    return {n: normal_weight(n, s, rng, case.weights) for n, s in shapes.items()}
 
 
 def round_backbone(w, dtype):
