@@ -6,10 +6,9 @@
 --oracle is the folder of acd_reference.py, the plain PyTorch model. Every case is drawn from its
 number and the seed alone, so `--only N` repeats one. A case draws the sizes (widths, layers, groups,
 patch, grids, kernel sizes, ranks, vocabulary of prompts, alphas, activation, levels), the weights
-(synth-v1, normal ones, normal with CLIP's
-outlier channels, or with sentences far apart), the file format (open_clip .pt, fp16 .pt,
-bf16 and fp32 safetensors, Hugging Face names, one bundle), and 1 to 3 pictures (random pixels, or
-files of --pictures, resized by Pillow here and by the package there).
+(synth-v1, normal ones, normal with CLIP's outlier channels, or with sentences far apart), the file
+format (open_clip .pt, fp16 .pt, bf16 and fp32 safetensors, Hugging Face names, one bundle), and 1 to
+3 pictures (random pixels, or files of --pictures, resized by Pillow here and by the package there).
 
 The oracle runs in float64 on the weights as the file holds them, and again in float32 to show what
 plain PyTorch itself loses. compare_held_out.mjs loads the same files with AcdClip.load. A case passes
