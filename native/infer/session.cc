@@ -34,6 +34,10 @@ Status check_picture(const Picture& p, const ModelConfig& c) {
   return Status();
 }
 
+bool all_finite(const std::vector<float>& values) {
+  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
+}
+
 const Picture* picture_of(const DetectJob& j) { return &j.picture; }
 const Picture* picture_of(const EmbedJob& j) { return &j.picture; }
 const Picture* picture_of(const TextJob&) { return nullptr; }
@@ -196,9 +200,7 @@ void Session::run_text(Entry& entry) {
     if (job.normal >= 0)
       features =
           class_features(features, config_.groups, job.prompts, config_.text_width, job.normal);
-    for (float v : features) {
-      if (!std::isfinite(v)) return Status(Code::kNonFinite, "the text features hold NaN or Inf");
-    }
+    if (!all_finite(features)) return Status(Code::kNonFinite, "the text features hold NaN or Inf");
     return Status();
   });
   entry.settled = true;
@@ -280,6 +282,9 @@ Status Session::finish(Entry& entry, const ImageResult& result, Timing timing, s
   if (auto* embed = std::get_if<EmbedWork>(&entry.work)) {
     Embedding out{result.det_features,
                   embed->job.patches ? result.seg_vectors : std::vector<float>()};
+    if (!all_finite(out.features) || !all_finite(out.patches)) {
+      return Status(Code::kNonFinite, "the image features hold NaN or Inf");
+    }
     entry.settled = true;
     embed->done(Status(), std::move(out));
     return Status();

@@ -1,0 +1,403 @@
+// What a Session promises to whoever submits jobs, also when the device fails it.
+#include "infer/session.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <future>
+#include <limits>
+
+#include "core/aligned.h"
+#include "tiny_model.h"
+
+using namespace acd;
+using acd::test::FaultyDevice;
+using acd::test::TinyModel;
+
+namespace {
+
+const TinyModel& tiny() {
+  static const TinyModel model;
+  return model;
+}
+
+std::shared_ptr<const AcdClip> loaded(const FaultyDevice& faulty) {
+  auto model = tiny().load(faulty.device());
+  REQUIRE(model.ok());
+  return model.value();
+}
+
+DetectJob detect_job(int seed, int64_t width = 19, int64_t height = 11) {
+  DetectJob job;
+  job.picture.width = width;
+  job.picture.height = height;
+  for (int64_t i = 0; i < width * height * 3; ++i)
+    job.picture.pixels.push_back(static_cast<uint8_t>((i * (7 + seed) + i / 19) % 251));
+  for (int64_t i = 0; i < 2 * 64 * 2; ++i)
+    job.text.push_back(static_cast<float>((i * 31 + seed * 5) % 17 - 8) * 0.04f);
+  return job;
+}
+
+TextJob text_job() { return {{1, 5, 9, 39, 1, 7, 39, 0}, 2, 4, 1}; }
+
+// An answer that counts how often it came.
+template <typename R>
+struct Answer {
+  std::atomic<int> times{0};
+  std::promise<std::pair<Status, R>> promise;
+  std::future<std::pair<Status, R>> future = promise.get_future();
+
+  bool here() { return future.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }
+  std::pair<Status, R> get() {
+    REQUIRE(future.wait_for(std::chrono::seconds(60)) == std::future_status::ready);
+    return future.get();
+  }
+};
+
+template <typename R>
+Done<R> into(const std::shared_ptr<Answer<R>>& answer) {
+  return [answer](Status status, R&& result) {
+    if (++answer->times == 1) answer->promise.set_value({status, std::move(result)});
+  };
+}
+
+using Detected = std::shared_ptr<Answer<Detection>>;
+
+struct Submitted {
+  Result<uint64_t> id;
+  Detected answer;
+};
+
+Submitted submit(Session& session, DetectJob job) {
+  auto answer = std::make_shared<Answer<Detection>>();
+  auto id = session.submit(std::move(job), into(answer));
+  return {std::move(id), answer};
+}
+
+std::pair<Status, Detection> detect(Session& session, DetectJob job) {
+  Submitted s = submit(session, std::move(job));
+  REQUIRE(s.id.ok());
+  return s.answer->get();
+}
+
+std::pair<Status, std::vector<float>> encode(Session& session, TextJob job) {
+  auto answer = std::make_shared<Answer<std::vector<float>>>();
+  REQUIRE(session.submit(std::move(job), into(answer)).ok());
+  return answer->get();
+}
+
+bool same(const Detection& a, const Detection& b) {
+  return a.score == b.score && a.map.size() == b.map.size() &&
+         std::memcmp(a.map.data(), b.map.data(), a.map.size() * sizeof(float)) == 0;
+}
+
+void close_and_wait(Session& session, bool stop_running = false) {
+  std::promise<void> closed;
+  session.close(stop_running, [&] { closed.set_value(); });
+  REQUIRE(closed.get_future().wait_for(std::chrono::seconds(60)) == std::future_status::ready);
+}
+
+}  // namespace
+
+TEST_CASE("a load that runs out of memory at any call says so, frees all, and the next one works") {
+  FaultyDevice faulty(2);
+  const size_t before = live_bytes();
+  int64_t calls = faulty.calls();
+  size_t held = 0;
+  {
+    const auto model = loaded(faulty);
+    held = live_bytes() - before;
+    CHECK(held == model->weight_bytes());
+  }
+  calls = faulty.calls() - calls;
+  CHECK(calls > 100);
+  CHECK(live_bytes() == before);
+  for (int64_t n = 1; n <= calls; ++n) {
+    CAPTURE(n);
+    faulty.fail_at(n);
+    const auto failed = tiny().load(faulty.device());
+    REQUIRE(!failed.ok());
+    CHECK(failed.status().code() == Code::kOutOfMemory);
+    CHECK(failed.status().message() == "made to fail");
+    CHECK(live_bytes() == before);
+  }
+  faulty.fail_at(0);
+  CHECK(loaded(faulty)->weight_bytes() == held);
+  CHECK(live_bytes() == before);
+}
+
+TEST_CASE("a call that runs out of memory at any step says so, and the next one works") {
+  // One thread: the scratch memory of a team's threads would come at times of their own.
+  FaultyDevice faulty(1);
+  const size_t empty = live_bytes();
+  {
+    const auto model = loaded(faulty);
+    Session session(model, 8);
+    DetectJob debug = detect_job(3);
+    debug.debug = true;
+    const auto expected = detect(session, debug).second;
+    const auto expected_text = encode(session, text_job()).second;
+    CHECK(expected_text.size() == 2 * 64 * 2);
+    const size_t warm = live_bytes();
+
+    int64_t calls = faulty.calls();
+    {
+      // A fresh session, so that making its workspace is among the calls.
+      Session first(model, 8);
+      REQUIRE(detect(first, debug).first.ok());
+    }
+    calls = faulty.calls() - calls;
+    CHECK(calls > 50);
+    for (int64_t n = 1; n <= calls; ++n) {
+      CAPTURE(n);
+      Session first(model, 8);
+      faulty.fail_at(n);
+      CHECK(detect(first, debug).first.code() == Code::kOutOfMemory);
+      faulty.fail_at(0);
+      const auto next = detect(first, debug);
+      CHECK(next.first.ok());
+      CHECK(same(next.second, expected));
+    }
+    CHECK(live_bytes() == warm);
+
+    calls = faulty.calls();
+    REQUIRE(encode(session, text_job()).first.ok());
+    calls = faulty.calls() - calls;
+    for (int64_t n = 1; n <= calls; ++n) {
+      CAPTURE(n);
+      faulty.fail_at(n);
+      CHECK(encode(session, text_job()).first.code() == Code::kOutOfMemory);
+      CHECK(live_bytes() == warm);
+      faulty.fail_at(0);
+      const auto next = encode(session, text_job());
+      CHECK(next.first.ok());
+      CHECK(next.second == expected_text);
+    }
+  }
+  CHECK(live_bytes() == empty);
+}
+
+TEST_CASE("results have the same bytes on any number of threads and at any place of a batch") {
+  std::vector<Detection> alone;
+  for (int threads : {1, 2, 3, 8}) {
+    CAPTURE(threads);
+    FaultyDevice faulty(threads);
+    Session session(loaded(faulty), 64);
+    for (int seed = 0; seed < 5; ++seed) {
+      auto found = detect(session, detect_job(seed)).second;
+      if (threads == 1) alone.push_back(found);
+      CHECK(same(found, alone[static_cast<size_t>(seed)]));
+    }
+    for (int rotation = 0; rotation < 5; ++rotation) {
+      faulty.close_gate();
+      auto blocker = submit(session, detect_job(9));
+      faulty.await_visitor();
+      std::vector<Submitted> batch;
+      for (int i = 0; i < 5; ++i) batch.push_back(submit(session, detect_job((i + rotation) % 5)));
+      faulty.open_gate();
+      for (int i = 0; i < 5; ++i) {
+        const auto found = batch[static_cast<size_t>(i)].answer->get().second;
+        CHECK(found.batch == 5);
+        CHECK(same(found, alone[static_cast<size_t>((i + rotation) % 5)]));
+      }
+      blocker.answer->get();
+    }
+  }
+}
+
+TEST_CASE("one call more than the queue's limit is refused, and the next call works") {
+  FaultyDevice faulty(1);
+  Session session(loaded(faulty), 2);
+  faulty.close_gate();
+  auto running = submit(session, detect_job(0));
+  faulty.await_visitor();
+  auto second = submit(session, detect_job(1)), third = submit(session, detect_job(2));
+  CHECK(session.waiting() == 2);
+  const auto refused = submit(session, detect_job(3));
+  CHECK(refused.id.status().code() == Code::kQueueFull);
+  CHECK(refused.answer->times == 0);
+  faulty.open_gate();
+  for (auto* s : {&running, &second, &third}) CHECK(s->answer->get().first.ok());
+  CHECK(detect(session, detect_job(3)).first.ok());
+}
+
+TEST_CASE("a waiting call is cancelled at once; a running one between layers; the others go on") {
+  FaultyDevice faulty(1);
+  Session session(loaded(faulty), 8);
+  const auto expected = detect(session, detect_job(2)).second;
+  faulty.close_gate();
+  auto running = submit(session, detect_job(0));
+  faulty.await_visitor();
+  auto waiting = submit(session, detect_job(1)), other = submit(session, detect_job(2));
+  session.cancel(waiting.id.value());
+  REQUIRE(waiting.answer->here());
+  CHECK(waiting.answer->get().first.code() == Code::kAborted);
+  session.cancel(running.id.value());
+  CHECK(!running.answer->here());
+  session.cancel(12345);
+  const int64_t calls = faulty.calls();
+  faulty.open_gate();
+  CHECK(running.answer->get().first.code() == Code::kAborted);
+  CHECK(same(other.answer->get().second, expected));
+  CHECK(faulty.calls() > calls);
+  session.cancel(running.id.value());
+  for (auto* s : {&running, &waiting, &other}) CHECK(s->answer->times == 1);
+}
+
+TEST_CASE("cancelling one picture of a batch leaves the others their results") {
+  FaultyDevice faulty(2);
+  Session session(loaded(faulty), 8);
+  const auto expected = detect(session, detect_job(2)).second;
+  faulty.close_gate();
+  auto blocker = submit(session, detect_job(0));
+  faulty.await_visitor();
+  auto one = submit(session, detect_job(1)), two = submit(session, detect_job(2));
+  faulty.open_gate();
+  CHECK(blocker.answer->get().first.ok());
+  // Running or done by now: either is a legal time to cancel.
+  session.cancel(one.id.value());
+  const Code code = one.answer->get().first.code();
+  CHECK((code == Code::kAborted || code == Code::kOk));
+  CHECK(same(two.answer->get().second, expected));
+}
+
+TEST_CASE("closing waits for the running call, rejects waiting ones and frees everything") {
+  FaultyDevice faulty(1);
+  const size_t before = live_bytes();
+  Session session(loaded(faulty), 8);
+  faulty.close_gate();
+  auto running = submit(session, detect_job(0));
+  faulty.await_visitor();
+  auto waiting = submit(session, detect_job(1));
+  std::promise<void> closed;
+  session.close(false, [&] { closed.set_value(); });
+  auto done = closed.get_future();
+  CHECK(done.wait_for(std::chrono::milliseconds(20)) == std::future_status::timeout);
+  CHECK(submit(session, detect_job(2)).id.status().code() == Code::kDisposed);
+  faulty.open_gate();
+  CHECK(running.answer->get().first.ok());
+  CHECK(waiting.answer->get().first.code() == Code::kAborted);
+  REQUIRE(done.wait_for(std::chrono::seconds(60)) == std::future_status::ready);
+  CHECK(live_bytes() == before);
+  CHECK(session.workspace_bytes() == 0);
+}
+
+TEST_CASE("closing in a hurry stops the running call between layers") {
+  FaultyDevice faulty(1);
+  Session session(loaded(faulty), 8);
+  faulty.close_gate();
+  auto running = submit(session, detect_job(0));
+  faulty.await_visitor();
+  std::promise<void> closed;
+  session.close(true, [&] { closed.set_value(); });
+  faulty.open_gate();
+  CHECK(running.answer->get().first.code() == Code::kAborted);
+  closed.get_future().wait();
+}
+
+TEST_CASE("jobs of the wrong size are refused before they wait") {
+  FaultyDevice faulty(1);
+  Session session(loaded(faulty), 8);
+  const auto refused = [&](DetectJob job) {
+    return submit(session, std::move(job)).id.status().code() == Code::kInvalidArg;
+  };
+  DetectJob job = detect_job(0);
+  job.picture.pixels.pop_back();
+  CHECK(refused(job));
+  job = detect_job(0);
+  job.picture.height = 0;
+  CHECK(refused(job));
+  job = detect_job(0);
+  job.text.push_back(0);
+  CHECK(refused(job));
+  job = detect_job(0);
+  job.picture.tensor.assign(7, 0.0f);
+  CHECK(refused(job));
+  TextJob text = text_job();
+  text.tokens[1] = 40;
+  CHECK(encode(session, text).first.code() == Code::kCheckpointMismatch);
+  text.tokens[1] = -1;
+  CHECK(encode(session, text).first.code() == Code::kCheckpointMismatch);
+  text = text_job();
+  text.length = 3;
+  CHECK(encode(session, text).first.code() == Code::kInvalidArg);
+}
+
+TEST_CASE("NaN and Inf never leave as a score, and spoil no other picture of the batch") {
+  FaultyDevice faulty(2);
+  Session session(loaded(faulty), 8);
+  const auto expected = detect(session, detect_job(1)).second;
+  for (float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 3e38f}) {
+    CAPTURE(bad);
+    DetectJob poisoned = detect_job(0);
+    poisoned.text.assign(poisoned.text.size(), bad);
+    poisoned.text[1] = -bad;
+    faulty.close_gate();
+    auto blocker = submit(session, detect_job(2));
+    faulty.await_visitor();
+    auto first = submit(session, poisoned), second = submit(session, detect_job(1));
+    faulty.open_gate();
+    const auto found = first.answer->get();
+    if (found.first.ok()) {
+      CHECK(std::isfinite(found.second.score));
+    } else {
+      CHECK(found.first.code() == Code::kNonFinite);
+    }
+    if (std::isnan(bad)) CHECK(!found.first.ok());
+    CHECK(same(second.answer->get().second, expected));
+    blocker.answer->get();
+  }
+  DetectJob tensor = detect_job(0);
+  tensor.picture.tensor.assign(3 * 28 * 28, std::numeric_limits<float>::quiet_NaN());
+  CHECK(detect(session, tensor).first.code() == Code::kNonFinite);
+  EmbedJob embed;
+  embed.picture = tensor.picture;
+  auto answer = std::make_shared<Answer<Embedding>>();
+  REQUIRE(session.submit(embed, into(answer)).ok());
+  CHECK(answer->get().first.code() == Code::kNonFinite);
+}
+
+TEST_CASE("every call of a crowd is answered exactly once, whoever cancels and closes") {
+  for (int round = 0; round < 10; ++round) {
+    FaultyDevice faulty(2);
+    const auto model = loaded(faulty);
+    Session session(model, 16);
+    std::mutex mutex;
+    std::vector<Detected> answers;
+    const auto crowd = [&](int seed) {
+      for (int i = 0; i < 12; ++i) {
+        Submitted s = submit(session, detect_job(seed + i));
+        if (!s.id.ok()) continue;
+        if (i % 3 == 0) session.cancel(s.id.value());
+        std::lock_guard<std::mutex> lock(mutex);
+        answers.push_back(s.answer);
+      }
+    };
+    std::thread a(crowd, 0), b(crowd, 100);
+    crowd(200);
+    if (round % 2) close_and_wait(session, round % 4 == 1);
+    a.join();
+    b.join();
+    if (round % 2 == 0) close_and_wait(session);
+    for (const auto& answer : answers) {
+      const Code code = answer->get().first.code();
+      CHECK((code == Code::kOk || code == Code::kAborted));
+      CHECK(answer->times == 1);
+    }
+  }
+}
+
+TEST_CASE("two sessions of one model on one team give what one alone gives") {
+  FaultyDevice faulty(3);
+  const auto model = loaded(faulty);
+  Session first(model, 64), second(model, 64);
+  const auto expected = detect(first, detect_job(5)).second;
+  std::vector<Submitted> all;
+  for (int i = 0; i < 20; ++i) {
+    all.push_back(submit(first, detect_job(5)));
+    all.push_back(submit(second, detect_job(5)));
+  }
+  for (auto& s : all) CHECK(same(s.answer->get().second, expected));
+}
