@@ -90,7 +90,7 @@ async function profileFrom(
 
 async function* pathsOf(inputs: AsyncIterable<Input>, paths: string[]): AsyncGenerator<string> {
   for await (const input of inputs) {
-    if ('error' in input) throw input.error;
+    if ('error' in input) throw renamed(input.error, `${input.path}: ${input.error.message}`);
     if (input.className !== undefined) {
       throw new UsageError(
         `Expected pictures of one class but ${input.path} has its own`,
@@ -109,6 +109,10 @@ function naming(error: unknown, paths: readonly string[]): unknown {
     /\bimages\[(\d+)\]/,
     (place, i) => paths[Number(i)] ?? place,
   );
+  return renamed(error, message);
+}
+
+function renamed(error: AcdClipError, message: string): AcdClipError {
   const { code, help } = error;
   return new AcdClipError(code, message, { cause: error, ...(help !== undefined && { help }) });
 }

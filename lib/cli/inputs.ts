@@ -52,18 +52,14 @@ function pictures(arg: string, root: string, files: readonly string[]): Input[] 
   const wanted = files
     .filter((f) => EXTENSIONS.includes(path.extname(f).toLowerCase()) && !isOwnName(f))
     .sort((a, b) => (a < b ? -1 : 1));
-  if (wanted.length === 0) return [{ path: arg, error: nothingThere(arg) }];
+  if (wanted.length === 0) return [{ path: arg, error: nothingThere() }];
   return wanted.map((file) => ({ path: file, below: path.relative(root, file) }));
 }
 
-function nothingThere(arg: string): AcdClipError {
-  return new AcdClipError(
-    'ERR_ACD_FILE_NOT_FOUND',
-    `No pictures found for ${JSON.stringify(arg)}`,
-    {
-      help: `Folders and globs are searched for ${EXTENSIONS.join(' ')}.`,
-    },
-  );
+function nothingThere(): AcdClipError {
+  return new AcdClipError('ERR_ACD_FILE_NOT_FOUND', 'Found no pictures there', {
+    help: `Folders and globs are searched for ${EXTENSIONS.join(' ')}.`,
+  });
 }
 
 /** The folder that a glob starts from. */

@@ -25,15 +25,11 @@ function parseLine(text: string, line: number): Input {
   try {
     return toPicture(JSON.parse(text));
   } catch (cause) {
-    const error = cause as Error;
-    return {
-      path: `stdin:${line}`,
-      error: new AcdClipError(
-        cause instanceof AcdClipError ? cause.code : 'ERR_ACD_INVALID_ARG',
-        `Line ${line} of stdin: ${cause instanceof AcdClipError ? error.message : `not JSON: ${error.message}`}`,
-        { cause, help: 'Each line is like {"path": "nut.jpg", "class": "metal nut"}.' },
-      ),
-    };
+    const isOurs = cause instanceof AcdClipError;
+    const message = isOurs ? cause.message : `Expected JSON: ${(cause as Error).message}`;
+    const help = 'Each line is like {"path": "nut.jpg", "class": "metal nut"}.';
+    const code = isOurs ? cause.code : 'ERR_ACD_INVALID_ARG';
+    return { path: `stdin:${line}`, error: new AcdClipError(code, message, { cause, help }) };
   }
 }
 
