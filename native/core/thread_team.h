@@ -40,7 +40,7 @@ class ThreadTeam {
         [](void* context, int64_t tile) {
           (*static_cast<std::remove_reference_t<Fn>*>(context))(tile);
         },
-        &fn);
+        const_cast<void*>(static_cast<const void*>(&fn)));
   }
 
  private:

@@ -81,8 +81,10 @@ PackedLinear Gemm::pack(const LinearWeights& w) const {
     chunk.n0 = n0;
     chunk.n = std::min(kChunkColumns, w.n - n0);
     const dnnl::memory::desc any({w.k, chunk.n}, F32::f32, dnnl::memory::format_tag::any);
+    // A function of the chunk's extents alone: compiled tiles are kept by shape, and must find
+    // every chunk of that shape in one layout.
     chunk.desc = make_matmul(engine_, rows_desc(kTileRows, w.k, w.k), any, dnnl::memory::desc(),
-                             rows_desc(kTileRows, chunk.n, w.n), dnnl::primitive_attr())
+                             rows_desc(kTileRows, chunk.n, chunk.n), dnnl::primitive_attr())
                      .weights_desc();
     chunk.weights = AlignedBytes(chunk.desc.get_size());
     const dnnl::memory::desc plain({w.k, chunk.n}, F32::f32, dnnl::memory::dims{1, w.k});
