@@ -66,7 +66,10 @@ export function addDetectOptions(command: Command): Command {
       '--out <path>',
       'write results there; in a folder: results.json, .csv, ... and pictures',
     )
-    .option('--overwrite', 'replace files that this program did not make');
+    .option(
+      '--overwrite',
+      'replace existing files; overlays of earlier runs are replaced without it',
+    );
   return addModelOptions(command);
 }
 

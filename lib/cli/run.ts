@@ -30,8 +30,9 @@ Flags of the published scripts also work: ${Object.keys(ALIASES).join(', ')}.`;
 
 /** Runs one command line (without node and script) and returns its exit code. Never rejects. */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
-  // Without a listener, a reader that leaves would end the process; the failed write tells us.
-  for (const stream of [io.stdout, io.stderr]) stream.on('error', ignore);
+  // Without a listener, a reader that leaves would end the process; the failed write tells us. The
+  // listeners stay: the event may come after the last command is done.
+  for (const stream of [io.stdout, io.stderr]) stream.on('error', () => {});
   let code: number = EXIT.ok;
   try {
     const program = buildProgram(io, (c) => {
@@ -41,12 +42,8 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     return code;
   } catch (error) {
     return reportFailure(io, error);
-  } finally {
-    for (const stream of [io.stdout, io.stderr]) stream.off('error', ignore);
   }
 }
-
-function ignore(): void {}
 
 function buildProgram(io: Io, exit: (code: number) => void): Command {
   const program = new Command('acd-clip')

@@ -1,7 +1,9 @@
 // What calibrate, inspect and convert promise, and how usage errors are told.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import * as path from 'node:path';
-import { writeTinyModel, writeTinyParts } from '../../helpers/tiny-model';
+import { writeSafetensors } from '../../../lib/checkpoint';
+import { synthTensor } from '../../helpers/checkpoint-files';
+import { writeTinyModel } from '../../helpers/tiny-model';
 import { cli, temporaryFolder, writePicture } from './cli-helpers';
 
 const FIXTURES = path.join(__dirname, '../../fixtures/checkpoints');
@@ -133,9 +135,14 @@ describe('inspect', () => {
   });
 
   it('exits with 1 and the problem for a checkpoint that cannot be used', async () => {
-    const half = await writeTinyParts(at('good'), { groups: 3 });
-    const mixed = await cli(['inspect', half.adapter]);
-    expect(mixed.code).toBe(0);
+    const half = at('half-adapter.safetensors');
+    await writeSafetensors(half, [synthTensor('image_adapter.m_i_w.0.i_w', [1, 1, 8])]);
+    const { code, out } = await cli(['inspect', half]);
+    expect(code).toBe(1);
+    expect(out).toMatch(/^PROBLEM .*only the image half$/m);
+  });
+
+  it('calls a checkpoint of something else unknown', async () => {
     const { code, out } = await cli(['inspect', fixture('scripted-conv.pt')]);
     expect(code).toBe(0);
     expect(out).toMatch(/^Kind +unknown$/m);
