@@ -26,17 +26,19 @@ const requests = {
   },
   async image({ file, width, height, save }) {
     const data = readFileSync(file);
+    const cpu = process.cpuUsage();
     const start = performance.now();
     const found = await model.detect(
       { data, width, height, channels: 3 },
       { textFeatures: features },
     );
     const ms = performance.now() - start;
+    const { user, system } = process.cpuUsage(cpu);
     const { map } = found;
     if (save) {
       writeFileSync(save, Buffer.from(map.data.buffer, map.data.byteOffset, map.data.byteLength));
     }
-    return { ms, score: found.score, timing: found.timing };
+    return { ms, cpuMs: (user + system) / 1000, score: found.score, timing: found.timing };
   },
   memory() {
     return processMemory();

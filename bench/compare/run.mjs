@@ -74,7 +74,7 @@ async function main() {
   for (const side of sides) {
     const hello = await side.ask('hello', { threads });
     const { ms } = await side.ask('load', { bundle, config: size });
-    results.push({ name: side.name, ...hello, loadMs: ms, imageMs: [], textMs: [] });
+    results.push({ name: side.name, ...hello, loadMs: ms, imageMs: [], cpuMs: [], textMs: [] });
   }
   const torch = results.find((r) => r.torch);
   console.log(describeMachine(here));
@@ -110,7 +110,10 @@ async function round(number, results, save) {
   for (const [i, side] of sides.entries()) {
     const answer = await side.ask('image', { ...shape, ...(save ? { save: save(i) } : {}) });
     answers.push(answer);
-    if (!save) results[i].imageMs.push(answer.ms);
+    if (!save) {
+      results[i].imageMs.push(answer.ms);
+      results[i].cpuMs.push(answer.cpuMs);
+    }
     await sleep(PAUSE_MS);
   }
   for (const { score } of answers.slice(1)) {
@@ -189,6 +192,7 @@ function report(results, agreement) {
         'spread',
         'ours is',
         'GFLOP/s',
+        'CPU s',
         'text ms',
         'load s',
         'peak GiB',
@@ -201,6 +205,7 @@ function report(results, agreement) {
         percent(r.image.spread),
         `${fixed(r.image.median / ours.image.median)}x`,
         fixed(backboneGflop() / (r.image.median / 1000), 0),
+        fixed(summarise(r.cpuMs).median / 1000, 3),
         fixed(r.text.median, 1),
         fixed(r.loadMs / 1000, 2),
         gib(r.memory.peak),
@@ -210,6 +215,7 @@ function report(results, agreement) {
   );
   console.log(
     '\ns/image: RGB pixels to map and score. GFLOP/s: of the frozen vision tower alone, over the whole time.\n' +
+      'CPU s: processor seconds of all threads, a spinning wait included.\n' +
       'text: the 16 prompts of a class (peers: full context). peak: VmHWM, file pages included.',
   );
   const result = {
