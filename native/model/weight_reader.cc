@@ -84,7 +84,8 @@ WeightReader::WeightReader(std::vector<std::string> files, std::vector<TensorSou
     : paths_(std::move(files)), progress_(std::move(progress)), cancelled_(std::move(cancelled)) {
   for (TensorSource& t : tensors) {
     for (const TensorPart& part : t.parts) {
-      total_ += std::max<int64_t>(0, count(part.shape)) * item_bytes(part.type);
+      const int64_t bytes = std::max<int64_t>(0, count(part.shape)) * item_bytes(part.type);
+      total_ = std::min(total_ + bytes, std::numeric_limits<int64_t>::max() / 2);
     }
     std::string name = t.name;
     tensors_.emplace(std::move(name), std::move(t));
