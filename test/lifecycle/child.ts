@@ -91,6 +91,9 @@ export function children(sizes: Partial<TinySizes> = NARROW) {
 /** The outcome of a script that ended well by itself; its first answer. */
 // biome-ignore lint/suspicious/noExplicitAny: JSON of another process
 export function fine(outcome: Outcome): any {
-  expect({ ...outcome, ms: 0 }).toMatchObject({ code: 0, signal: null });
+  const { code, signal, stderr } = outcome;
+  if (code !== 0 || signal !== null) {
+    throw new Error(`The script ended with ${code ?? signal}: ${stderr.slice(0, 3000)}`);
+  }
   return outcome.answers[0];
 }
