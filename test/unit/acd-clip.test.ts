@@ -253,7 +253,9 @@ describe('a detection', () => {
 
   test('is plain data that a worker can be given', async () => {
     const found = await suite.model.detect(picture(8), { ...NUT, regions: { threshold: 0.5 } });
-    const copy = structuredClone(found.map!.data, { transfer: [found.map!.data.buffer] });
+    const copy = structuredClone(found.map!.data, {
+      transfer: [found.map!.data.buffer as ArrayBuffer],
+    });
     expect(copy.length).toBe(84 * 84);
     expect(found.map!.data.length).toBe(0);
     const { map: _, ...rest } = found;
@@ -573,7 +575,9 @@ describe('inputs', () => {
 
   test('may be transferred away right after the call', async () => {
     const image = picture(21);
-    await unchanged(image, () => structuredClone(image.data, { transfer: [image.data.buffer] }));
+    await unchanged(image, () =>
+      structuredClone(image.data, { transfer: [image.data.buffer as ArrayBuffer] }),
+    );
   });
 
   test('are not changed', async () => {
