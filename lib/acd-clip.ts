@@ -265,13 +265,14 @@ export class AcdClip {
    */
   async calibrate(
     goodImages: AsyncIterable<ImageInput> | Iterable<ImageInput>,
-    options: CalibrateOptions = {},
+    options: CalibrateOptions,
   ): Promise<Profile> {
     this.#checkAlive();
     checkOptions('calibrate', options, CALIBRATE_OPTIONS);
     checkPictures('goodImages', goodImages);
-    const { fpr: _fpr, onProgress, ...shared } = options;
-    const fpr = options.fpr === undefined ? 0.01 : checkNumber('fpr', options.fpr, 0, 0.5);
+    // JavaScript may leave them out; what is missing is then said like any other mistake.
+    const { fpr: wish, onProgress, ...shared } = options ?? {};
+    const fpr = wish === undefined ? 0.01 : checkNumber('fpr', wish, 0, 0.5);
     if (onProgress !== undefined) checkFunction('onProgress', onProgress);
     const prompts = promptsOf(shared);
     if (prompts === undefined)
