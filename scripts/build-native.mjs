@@ -6,7 +6,9 @@ import { root, run } from './lib.mjs';
 
 const cmakeJs = createRequire(import.meta.url).resolve('cmake-js/bin/cmake-js');
 const jobs = process.env.ACD_BUILD_JOBS ?? '2';
-const args = ['build', '--out', 'build', '--parallel', jobs, '--log-level', 'warn'];
+const args = ['--out', 'build', '--log-level', 'warn'];
 // A plain build leaves the tests' setting of an earlier one alone.
 if (process.argv.includes('--tests')) args.push('--CDACD_TESTS=ON');
-run(process.execPath, [cmakeJs, ...args], { cwd: root });
+// Always configured: new options and new files count, and a broken first attempt mends itself.
+run(process.execPath, [cmakeJs, 'configure', ...args], { cwd: root });
+run(process.execPath, [cmakeJs, 'build', ...args, '--parallel', jobs], { cwd: root });

@@ -3,7 +3,7 @@
 //
 //   node scripts/setup.mjs [--tests]      --tests: also what the native tests need, and build them
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fail, probe, root, run, step } from './lib.mjs';
 
@@ -74,7 +74,6 @@ checkNode();
 installSystemPackages();
 installNpmPackages();
 step('Building');
-mkdirSync(join(root, 'build'), { recursive: true });
 run(process.execPath, ['scripts/build-assets.mjs']);
 run('npx', ['--no-install', 'tsc', '-p', 'tsconfig.build.json']);
 run(process.execPath, ['scripts/build-native.mjs', ...(withTests ? ['--tests'] : [])]);

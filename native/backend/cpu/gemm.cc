@@ -81,10 +81,8 @@ PackedLinear Gemm::pack(const LinearWeights& w) const {
     chunk.n0 = n0;
     chunk.n = std::min(kChunkColumns, w.n - n0);
     const dnnl::memory::desc any({w.k, chunk.n}, F32::f32, dnnl::memory::format_tag::any);
-    // A function of the chunk's extents alone: compiled tiles are kept by shape, and must find
-    // every chunk of that shape in one layout.
     chunk.desc = make_matmul(engine_, rows_desc(kTileRows, w.k, w.k), any, dnnl::memory::desc(),
-                             rows_desc(kTileRows, chunk.n, chunk.n), dnnl::primitive_attr())
+                             rows_desc(kTileRows, chunk.n, w.n), dnnl::primitive_attr())
                      .weights_desc();
     chunk.weights = AlignedBytes(chunk.desc.get_size());
     const dnnl::memory::desc plain({w.k, chunk.n}, F32::f32, dnnl::memory::dims{1, w.k});
@@ -97,9 +95,12 @@ PackedLinear Gemm::pack(const LinearWeights& w) const {
   return packed;
 }
 
-std::shared_ptr<const Gemm::Tile> Gemm::tile(const Shape& shape, const PackedLinear::Chunk& chunk) {
+std::shared_ptr<const Gemm::Tile> Gemm::tile(const Shape& shape, const PackedLinear& weights,
+                                             const PackedLinear::Chunk& chunk) {
   std::lock_guard<std::mutex> lock(mutex_);
-  auto found = tiles_.find(shape);
+  // oneDNN chose the layout for rows of weights.n outputs: equal shapes may have different layouts.
+  const std::pair<Shape, int64_t> key(shape, weights.n);
+  auto found = tiles_.find(key);
   if (found != tiles_.end()) return found->second;
   OneOmpThread serial;
   const auto bias = shape.bias ? rows_desc(1, shape.n, shape.n) : dnnl::memory::desc();
@@ -113,7 +114,8 @@ std::shared_ptr<const Gemm::Tile> Gemm::tile(const Shape& shape, const PackedLin
   tile->bias = bias;
   tile->scratchpad = desc.scratchpad_desc();
   tile->scratch_bytes = desc.scratchpad_desc().get_size();
-  return tiles_[shape] = tile;
+  tile->implementation = desc.impl_info_str();
+  return tiles_[key] = tile;
 }
 
 void Gemm::run(const Tile& tile, const PackedLinear& weights, const PackedLinear::Chunk& chunk,

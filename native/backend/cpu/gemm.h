@@ -5,7 +5,9 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "backend/cpu/dnnl_compat.h"
@@ -47,12 +49,14 @@ class Gemm {
     dnnl::matmul primitive;
     dnnl::memory::desc src, dst, bias, scratchpad;
     size_t scratch_bytes;
+    std::string implementation;  // oneDNN's name for it
   };
 
   Gemm();
   PackedLinear pack(const LinearWeights& weights) const;
   // Compiles on first use and keeps it.
-  std::shared_ptr<const Tile> tile(const Shape& shape, const PackedLinear::Chunk& chunk);
+  std::shared_ptr<const Tile> tile(const Shape& shape, const PackedLinear& weights,
+                                   const PackedLinear::Chunk& chunk);
   // `scratch` holds tile.scratch_bytes.
   void run(const Tile& tile, const PackedLinear& weights, const PackedLinear::Chunk& chunk,
            const float* x, float* y, void* scratch) const;
@@ -60,7 +64,7 @@ class Gemm {
  private:
   dnnl::engine engine_;
   std::mutex mutex_;
-  std::map<Shape, std::shared_ptr<const Tile>> tiles_;
+  std::map<std::pair<Shape, int64_t>, std::shared_ptr<const Tile>> tiles_;
 };
 
 // Row tiles of a linear: equal, at most 288 rows, a function of the row count alone.
