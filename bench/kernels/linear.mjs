@@ -52,8 +52,8 @@ function linear(kernels, { name, n, k, act, add, at, rows = 1370 }) {
         }
         if (act === 'gelu') sum = gelu(sum);
         if (add) sum += residual[i];
-        // Two roundings to float32 of everything that was added.
-        return { got: y[i], expected: sum, allowed: 2 ** -23 * (size + Math.abs(sum)) };
+        // A plain float32 loop loses about half of this.
+        return { got: y[i], expected: sum, allowed: 2 ** -22 * (size + Math.abs(sum)) };
       });
     },
   };
