@@ -1,4 +1,5 @@
 // The bytes of a tensor that is about to be written, row-major, chunk by chunk.
+import { types } from 'node:util';
 import { AcdClipError } from '../errors';
 import { checkedMul, checkedProduct, isContiguous, viewSpan } from './checked';
 import { convertFloats, type FloatDtype, isFloatDtype } from './convert-floats';
@@ -28,10 +29,10 @@ export interface WritableTensor {
 export function byteLength(tensor: WritableTensor): number {
   const numel = checkedProduct(tensor.shape);
   const bytes = numel === undefined ? undefined : checkedMul(numel, ITEM_BYTES[tensor.dtype]);
-  if (bytes === undefined || (tensor.data instanceof Uint8Array && tensor.data.length !== bytes)) {
+  if (bytes === undefined || (types.isUint8Array(tensor.data) && tensor.data.length !== bytes)) {
     throw new AcdClipError(
       'ERR_ACD_INVALID_ARG',
-      `Expected ${bytes} bytes for tensor ${tensor.name} (${tensor.dtype} [${tensor.shape}]) but received ${tensor.data instanceof Uint8Array ? tensor.data.length : 'a shape beyond counting'}`,
+      `Expected ${bytes} bytes for tensor ${tensor.name} (${tensor.dtype} [${tensor.shape}]) but received ${types.isUint8Array(tensor.data) ? tensor.data.length : 'a shape beyond counting'}`,
     );
   }
   return bytes;
@@ -40,7 +41,7 @@ export function byteLength(tensor: WritableTensor): number {
 /** The tensor's bytes in chunks of at most LIMITS.copyChunkBytes (before conversion). */
 export async function* tensorBytes(tensor: WritableTensor): AsyncGenerator<Uint8Array> {
   const { data, dtype } = tensor;
-  if (data instanceof Uint8Array) {
+  if (types.isUint8Array(data)) {
     yield data;
     return;
   }

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "addon/args.h"
+#include "addon/datagen.h"
 #include "addon/environment.h"
 #include "addon/kernels.h"
 #include "addon/load.h"
@@ -103,6 +104,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   method("listDevices", list_devices);
   method("storeInfo", store_object);
   exports.Set("kernels", make_kernels(env));
+  exports.Set("datagen", make_datagen(env, environment));
   return exports;
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "addon/errors.h"
+
 namespace acd {
 
 std::shared_ptr<Environment> Environment::create(Napi::Env env) {
@@ -11,6 +13,16 @@ std::shared_ptr<Environment> Environment::create(Napi::Env env) {
   // Hooks run last-in first-out: this one, made after the channel, stops our threads while the
   // channel still exists.
   env.AddCleanupHook([e] { e->shut_down(); });
+  // A process that exits, by request or by an uncaught error, runs no cleanup hooks on its main
+  // thread but destroys oneDNN's globals under the feet of threads that still compute.
+  const auto process = env.Global().Get("process").As<Napi::Object>();
+  const auto on_exit = Napi::Function::New(env, [e](const Napi::CallbackInfo& info) -> Napi::Value {
+    return entry_point(info.Env(), [&]() -> Napi::Value {
+      e->shut_down();
+      return info.Env().Undefined();
+    });
+  });
+  process.Get("once").As<Napi::Function>().Call(process, {Napi::String::New(env, "exit"), on_exit});
   return e;
 }
 
@@ -49,6 +61,7 @@ void Environment::end(Napi::Env env) {
 }
 
 void Environment::shut_down() {
+  if (gone_) return;
   for (const auto& weak : owned_) {
     if (const auto thing = weak.lock()) thing->shut_down();
   }

@@ -30,6 +30,9 @@ class Environment : public std::enable_shared_from_this<Environment> {
   using Task = std::function<void(Napi::Env)>;
   void post(Task task);
 
+  // True once shut_down() has begun: no thread may be started any more. JavaScript thread only.
+  bool gone() const { return gone_; }
+
   // Between begin() and end() the event loop is kept alive. JavaScript thread only.
   void begin(Napi::Env env);
   void end(Napi::Env env);

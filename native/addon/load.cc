@@ -160,6 +160,7 @@ Status load_session(Spec& spec, const WeightReader::Progress& progress,
 
 Napi::Value load(const Napi::CallbackInfo& info, const std::shared_ptr<Environment>& environment) {
   Napi::Env env = info.Env();
+  if (environment->gone()) throw_status(env, Status(Code::kDisposed, "the process is exiting"));
   auto spec = std::make_shared<Spec>(spec_of(env, info[0]));
   auto callback = std::make_shared<Napi::FunctionReference>();
   if (info[1].IsFunction()) *callback = Napi::Persistent(info[1].As<Napi::Function>());

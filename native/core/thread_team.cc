@@ -35,8 +35,9 @@ int available_cpus() {
 }
 
 std::shared_ptr<ThreadTeam> ThreadTeam::shared() {
-  static std::mutex mutex;
-  static std::weak_ptr<ThreadTeam> team;
+  // Never destroyed: threads may still ask for the team while the process exits.
+  static std::mutex& mutex = *new std::mutex();
+  static std::weak_ptr<ThreadTeam>& team = *new std::weak_ptr<ThreadTeam>();
   std::lock_guard<std::mutex> lock(mutex);
   std::shared_ptr<ThreadTeam> alive = team.lock();
   if (!alive) {

@@ -18,8 +18,9 @@ struct Store {
 };
 
 Store& store() {
-  static Store s;
-  return s;
+  // Never destroyed: threads may still look at it while the process exits.
+  static Store* s = new Store();
+  return *s;
 }
 
 }  // namespace
