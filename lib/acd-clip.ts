@@ -1,12 +1,14 @@
 // The public class: one loaded model.
-import type { DetectJob, NativeDetection, NativeRegion } from '../typings/native';
+import type { DetectJob, NativeDetection } from '../typings/native';
 import { callNative } from './binding';
 import { AcdClipError } from './errors';
 import { type DecodedImage, decodeImage, type ImageInput } from './image';
 import { AnomalyMap } from './model/anomaly-map';
+import { domainFor, promptsOf, regionsOf } from './model/detect-options';
 import { abortable, type LoadedModel, loadModel, orAborted } from './model/load';
 import { Lru } from './model/lru';
 import { checkProfile, type Profile, profileOf } from './model/profile';
+import { regionInPicture } from './model/regions';
 import type {
   CalibrateOptions,
   Detection,
@@ -15,22 +17,12 @@ import type {
   EmbedOptions,
   LoadOptions,
   ModelMemory,
-  Region,
   TextFeatures,
 } from './model/types';
-import {
-  checkPrompts,
-  type Domain,
-  domainOf,
-  nounFor,
-  type Prompts,
-  promptsFor,
-  tokenize,
-} from './text';
+import { checkPrompts, type Domain, nounFor, type Prompts, promptsFor, tokenize } from './text';
 import {
   checkBoolean,
   checkFunction,
-  checkInteger,
   checkNumber,
   checkOneOf,
   checkOptions,
@@ -518,80 +510,4 @@ function isFloat32Array(value: unknown): value is Float32Array {
   return (
     ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Float32Array]'
   );
-}
-
-/** The prompts that the options ask for; undefined when they name none. */
-function promptsOf(
-  o: Pick<DetectOptions, 'className' | 'prompts' | 'dataset' | 'nouns'>,
-): Prompts | undefined {
-  if (o.prompts !== undefined) return checkPrompts(o.prompts);
-  if (o.className === undefined) return undefined;
-  const { dataset, nouns } = o;
-  return promptsFor(
-    nounFor(o.className, {
-      ...(dataset !== undefined && { dataset }),
-      ...(nouns !== undefined && { nouns }),
-    }),
-  );
-}
-
-function domainFor(o: Pick<DetectOptions, 'domain' | 'dataset'>, profile?: Profile): Domain {
-  if (o.domain !== undefined) return checkOneOf('domain', o.domain, ['industrial', 'medical']);
-  if (profile) return profile.domain;
-  return o.dataset === undefined ? 'industrial' : domainOf(o.dataset);
-}
-
-function regionsOf(
-  wish: DetectOptions['regions'],
-  profile: Profile | undefined,
-): { threshold: number; minArea: number } | undefined {
-  if (wish === undefined || wish === false) return undefined;
-  const o = wish === true ? {} : wish;
-  checkOptions('regions', o, ['threshold', 'minArea']);
-  const threshold = o.threshold ?? profile?.mapThreshold;
-  if (threshold === undefined) {
-    throw new AcdClipError(
-      'ERR_ACD_INVALID_ARG',
-      'Expected regions.threshold (0..1) or a profile but received neither',
-      {
-        help: 'No threshold fits every object: calibrate one on good pictures, or pass { regions: { threshold: 0.5 } }.',
-      },
-    );
-  }
-  return {
-    threshold: checkNumber('regions.threshold', threshold, 0, 1),
-    minArea:
-      o.minArea === undefined
-        ? 1
-        : checkInteger('regions.minArea', o.minArea, 1, Number.MAX_SAFE_INTEGER),
-  };
-}
-
-/** From pixels of the S x S map to pixels of the picture. */
-function regionInPicture(
-  r: NativeRegion,
-  picture: { width: number; height: number },
-  size: number,
-): Region {
-  const [sx, sy] = [picture.width / size, picture.height / size];
-  // In a picture smaller than the map a box at the far edge would round to beyond it.
-  const x = Math.min(Math.round(r.x * sx), picture.width - 1);
-  const y = Math.min(Math.round(r.y * sy), picture.height - 1);
-  const polygon: [number, number][] = [];
-  for (let i = 0; i < r.polygon.length; i += 2) {
-    polygon.push([Math.round(r.polygon[i]! * sx), Math.round(r.polygon[i + 1]! * sy)]);
-  }
-  return {
-    box: {
-      x,
-      y,
-      width: Math.max(1, Math.round((r.x + r.width) * sx) - x),
-      height: Math.max(1, Math.round((r.y + r.height) * sy) - y),
-    },
-    area: Math.max(1, Math.round(r.area * sx * sy)),
-    score: r.score,
-    mean: r.mean,
-    centroid: { x: r.cx * sx, y: r.cy * sy },
-    polygon,
-  };
 }

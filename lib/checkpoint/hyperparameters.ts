@@ -3,7 +3,7 @@ import type { AcdClipError } from '../errors';
 import { checkBoolean, checkNumber } from '../validate';
 import type { Checkpoint } from './checkpoint';
 import { mismatch } from './failures';
-import type { PlanOverrides } from './plan';
+import type { PlanOverrides } from './plan-overrides';
 
 /** Metadata keys of safetensors files and .pth dictionaries that this package writes. */
 export const METADATA_KEYS = {
