@@ -7,6 +7,7 @@ export const {
   AnomalyMap,
   ERROR_CODES,
   convertCheckpoint,
+  datasets,
   describeCheckpoint,
   getRuntimeInfo,
   heatmapPng,

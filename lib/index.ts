@@ -8,6 +8,12 @@ export {
   convertCheckpoint,
   describeCheckpoint,
 } from './checkpoint';
+export {
+  datasets,
+  type GenerateDatasetOptions,
+  type GeneratedDataset,
+  type GenerateProgress,
+} from './datasets';
 export { AcdClipError, type AcdClipErrorCode, ERROR_CODES } from './errors';
 export {
   type Colormap,

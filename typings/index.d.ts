@@ -659,6 +659,52 @@ interface CheckpointDescription {
  */
 declare function describeCheckpoint(path: string, options?: ReadCheckpointOptions): Promise<CheckpointDescription>;
 
+interface GenerateProgress {
+    /** Pictures written, and how many there will be. */
+    done: number;
+    total: number;
+}
+interface GenerateDatasetOptions {
+    /** Pictures in the whole set, spread evenly over the classes. Default 200. */
+    count?: number;
+    /** Equal seeds and options give equal bytes on every machine. Default 0. */
+    seed?: number;
+    /** Side of the pictures in pixels, 32 to 1024. Default 256. */
+    size?: number;
+    /** Names of classes; default all of them. */
+    classes?: readonly string[];
+    /** Share of the pictures that show a defect, 0 to 1. Default 0.5. */
+    abnormalRatio?: number;
+    /** Replace what an earlier call wrote there; files of others are never touched. Default false. */
+    overwrite?: boolean;
+    signal?: AbortSignal;
+    onProgress?: (progress: GenerateProgress) => void;
+}
+/** What was written. */
+interface GeneratedDataset {
+    path: string;
+    images: number;
+    abnormal: number;
+    classes: string[];
+}
+/**
+ * Writes a set of generated pictures with exact masks: OUT/CLASS/train/good, OUT/CLASS/test/good,
+ * OUT/CLASS/test/DEFECT and OUT/CLASS/ground_truth/DEFECT, beside OUT/nouns.json ({class: noun} for
+ * prompts) and OUT/manifest.jsonl (one line a picture: image_path, label, class_name, mask_path).
+ * Half of the good pictures of a class are for training. Pictures of one class look alike, as parts
+ * from one line do.
+ *
+ * @throws AcdClipError ERR_ACD_INVALID_ARG when `out` holds anything that this function did not
+ *   write, or did without `overwrite`; ERR_ACD_FILE_READ when writing fails
+ */
+declare function generateDataset(out: string, options?: GenerateDatasetOptions): Promise<GeneratedDataset>;
+
+/** Sets of labelled pictures. */
+declare const datasets: {
+    /** See {@link generateDataset}. */
+    generate: typeof generateDataset;
+};
+
 interface Device {
     /** 'cpu', 'cuda:0' */
     id: string;
@@ -703,5 +749,5 @@ type Kernels = {
  */
 declare const kernels: Kernels;
 
-export { AcdClip, AcdClipError, AnomalyMap, ERROR_CODES, convertCheckpoint, describeCheckpoint, getRuntimeInfo, heatmapPng, kernels, listDevices, overlayPng, promptsFor, readNouns, readProfile, tokenize };
-export type { AcdClipErrorCode, CalibrateOptions, CheckpointDescription, CheckpointFormat, Colormap, ConvertOptions, ConvertResult, DetectOptions, Detection, Device, Domain, EmbedOptions, Embedding, HeatmapOptions, ImageInput, ImageLimits, LoadOptions, LoadProgress, Logger, ModelMemory, Nouns, OverlayOptions, Profile, Prompts, RawImage, Region, RegionOptions, RuntimeInfo, TextFeatures };
+export { AcdClip, AcdClipError, AnomalyMap, ERROR_CODES, convertCheckpoint, datasets, describeCheckpoint, getRuntimeInfo, heatmapPng, kernels, listDevices, overlayPng, promptsFor, readNouns, readProfile, tokenize };
+export type { AcdClipErrorCode, CalibrateOptions, CheckpointDescription, CheckpointFormat, Colormap, ConvertOptions, ConvertResult, DetectOptions, Detection, Device, Domain, EmbedOptions, Embedding, GenerateDatasetOptions, GenerateProgress, GeneratedDataset, HeatmapOptions, ImageInput, ImageLimits, LoadOptions, LoadProgress, Logger, ModelMemory, Nouns, OverlayOptions, Profile, Prompts, RawImage, Region, RegionOptions, RuntimeInfo, TextFeatures };

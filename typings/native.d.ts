@@ -277,6 +277,34 @@ export interface NativeKernels {
   ): Float32Array;
 }
 
+/** One generated picture; see native/datagen/generate.h. */
+export interface DatagenSample {
+  classId: number;
+  label: 0 | 1; // 1: abnormal
+  defect: number; // index into defects(); -1 when normal
+  area: number; // pixels of the mask
+  pixels: Uint8Array; // RGB8 [size, size, 3]
+  mask: Uint8Array; // [size, size], 0 or 255
+  clean: Uint8Array; // like pixels, without the defect
+}
+
+export interface DatagenRequest {
+  seed: number;
+  index: number;
+  size: number; // 32 to 1024
+  classId: number;
+  defect: number; // -2 none, -1 drawn
+  /** Colours and structure depend on (seed, classId) alone. */
+  sharedDesign: boolean;
+}
+
+/** The generator of labelled pictures. sample() draws on a thread of its own. */
+export interface NativeDatagen {
+  sample(request: DatagenRequest): Promise<DatagenSample>;
+  classes(): { name: string; noun: string; isObject: boolean; heldOut: boolean }[];
+  defects(): string[];
+}
+
 export interface NativeBinding {
   load(spec: ModelSpec, onProgress: (loadedBytes: number, totalBytes: number) => void): LoadHandle;
   runtimeInfo(): NativeRuntimeInfo;
@@ -284,4 +312,5 @@ export interface NativeBinding {
   /** sha256-free check that copies of weights are shared: models alive and bytes held in this process. */
   storeInfo(): { models: number; bytes: number };
   readonly kernels: NativeKernels;
+  readonly datagen: NativeDatagen;
 }

@@ -3,6 +3,7 @@ import { Command, type CommanderError } from 'commander';
 import { packageVersion } from '../runtime';
 import { addCalibrate } from './calibrate';
 import { addConvert } from './convert';
+import { addDatasets } from './datasets';
 import { addDetect } from './detect';
 import { EXIT, reportFailure } from './exit';
 import { addInspect } from './inspect';
@@ -64,6 +65,7 @@ function buildProgram(io: Io, exit: (code: number) => void): Command {
   addCalibrate(program, io);
   addInspect(program, io, exit);
   addConvert(program, io);
+  addDatasets(program, io);
   return program;
 }
 
