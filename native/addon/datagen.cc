@@ -54,6 +54,7 @@ Napi::Value sample(const Napi::CallbackInfo& info,
                    const std::shared_ptr<Environment>& environment) {
   Napi::Env env = info.Env();
   const datagen::Request q = request_of(env, info[0]);
+  if (environment->gone()) throw_status(env, Status(Code::kDisposed, "the process is exiting"));
   auto deferred = std::make_shared<Napi::Promise::Deferred>(env);
   auto drawing = std::make_shared<Drawing>();
   environment->own(drawing);
