@@ -53,10 +53,10 @@ void light_row(const Surface& f, const Camera& c, int y, RowBuffers& row) {
   }
 }
 
-void binomial_rows(Plane& p, int n) {
+void binomial_rows(Plane& p, int n, Rows rows) {
   const size_t last = static_cast<size_t>(n - 1);
   Plane from(static_cast<size_t>(n));
-  for (int y = 0; y < n; ++y) {
+  for (int y = rows.first; y < rows.last; ++y) {
     float* row = &p[static_cast<size_t>(y) * static_cast<size_t>(n)];
     std::copy(row, row + n, from.begin());
     const float* in = from.data();
@@ -66,12 +66,13 @@ void binomial_rows(Plane& p, int n) {
   }
 }
 
-void binomial_columns(Plane& p, int n) {
+void binomial_columns(Plane& p, int n, Rows rows) {
   const size_t stride = static_cast<size_t>(n);
-  Plane before(p.begin(), p.begin() + n);
-  for (int y = 0; y < n; ++y) {
+  const auto top = p.begin() + rows.first * static_cast<std::ptrdiff_t>(n);
+  Plane before(top, top + n);
+  for (int y = rows.first; y < rows.last; ++y) {
     float* row = &p[static_cast<size_t>(y) * stride];
-    const float* after = y + 1 < n ? row + stride : row;
+    const float* after = y + 1 < rows.last ? row + stride : row;
     for (size_t x = 0; x < stride; ++x) {
       const float here = row[x];
       row[x] = 0.25f * before[x] + 0.5f * here + 0.25f * after[x];
@@ -81,8 +82,8 @@ void binomial_columns(Plane& p, int n) {
 }
 
 // Colour differences averaged over 2 x 2 pixels.
-void soften_colour(Picture& p, int n) {
-  for (int y = 0; y + 1 < n; y += 2) {
+void soften_colour(Picture& p, int n, Rows rows) {
+  for (int y = rows.first; y + 1 < rows.last; y += 2) {
     for (int x = 0; x + 1 < n; x += 2) {
       const size_t i = static_cast<size_t>(y) * static_cast<size_t>(n) + static_cast<size_t>(x);
       const size_t at[4] = {i, i + 1, i + static_cast<size_t>(n), i + static_cast<size_t>(n) + 1};
@@ -98,9 +99,9 @@ void soften_colour(Picture& p, int n) {
   }
 }
 
-void darken_border(Picture& p, int n, int border) {
+void darken_border(Picture& p, int n, int border, Rows rows) {
   const float half = 0.5f * static_cast<float>(n);
-  for (int y = 0; y < n; ++y) {
+  for (int y = rows.first; y < rows.last; ++y) {
     for (int x = 0; x < n; ++x) {
       const float u = absf((static_cast<float>(x) + 0.5f) / half - 1.0f),
                   v = absf((static_cast<float>(y) + 0.5f) / half - 1.0f);
@@ -141,7 +142,7 @@ Camera make_camera(Rng& design, Rng& pose, float px, bool endoscope, bool often_
   return c;
 }
 
-Picture expose(const Surface& f, const Camera& c) {
+Picture expose(const Surface& f, const Camera& c, Rows rows) {
   Picture p{Plane(f.count()), Plane(f.count()), Plane(f.count())};
   RowBuffers row(static_cast<size_t>(f.size));
   const float offset = 0.5f + c.brightness - 0.5f * c.contrast;
@@ -151,31 +152,43 @@ Picture expose(const Surface& f, const Camera& c) {
     for (size_t x = 0; x < static_cast<size_t>(f.size); ++x)
       o[x] = clamp01((a[x] * row.light[x] * tone + row.shine[x]) * c.contrast + offset);
   };
-  for (int y = 0; y < f.size; ++y) {
+  for (int y = rows.first; y < rows.last; ++y) {
     slopes(f, y, row);
     light_row(f, c, y, row);
     channel(f.r, p.r, c.tone_r, y), channel(f.g, p.g, c.tone_g, y), channel(f.b, p.b, c.tone_b, y);
   }
   if (c.grey) {
-    for (size_t i = 0; i < f.count(); ++i)
+    for (size_t i = f.at(0, rows.first); i < f.at(0, rows.last); ++i)
       p.r[i] = p.g[i] = p.b[i] = luma({p.r[i], p.g[i], p.b[i]});
   }
-  if (c.border) darken_border(p, f.size, c.border);
+  if (c.border) darken_border(p, f.size, c.border, rows);
   for (int k = 0; k < c.blur; ++k)
     for (Plane* plane : {&p.r, &p.g, &p.b}) {
       if (c.grey && plane != &p.r) continue;
-      binomial_rows(*plane, f.size), binomial_columns(*plane, f.size);
+      binomial_rows(*plane, f.size, rows), binomial_columns(*plane, f.size, rows);
     }
   if (c.grey) p.g = p.r, p.b = p.r;
-  if (c.soft_colour && !c.grey) soften_colour(p, f.size);
+  if (c.soft_colour && !c.grey) soften_colour(p, f.size, rows);
   return p;
 }
 
-void quantise(const Picture& p, const Camera& c, int size, uint8_t* rgb) {
-  const size_t count = static_cast<size_t>(size) * static_cast<size_t>(size);
+Reach reach_of(Rows changed, const Camera& c, int size) {
+  // One row for the slope, one a pass of blur; the picture's own edge is treated the same either
+  // way.
+  const auto widen = [&](Rows r, int by) {
+    const int first = (r.first - by) / 2 * 2, last = (r.last + by + 1) / 2 * 2;
+    return Rows{first > 0 && r.first > by ? first : 0, last < size ? last : size};
+  };
+  const Rows affected = widen(changed, 1 + c.blur);
+  return {widen(affected, c.blur), affected};
+}
+
+void quantise(const Picture& p, const Camera& c, int size, Rows rows, uint8_t* rgb) {
+  const size_t first = static_cast<size_t>(rows.first) * static_cast<size_t>(size);
+  const size_t last = static_cast<size_t>(rows.last) * static_cast<size_t>(size);
   // A sum of four bytes is close to Gaussian, with this deviation.
   const float scale = c.noise / 147.8f;
-  for (size_t i = 0; i < count; ++i) {
+  for (size_t i = first; i < last; ++i) {
     const uint64_t bits = mix_bits(c.noise_key + i * 0x9e3779b97f4a7c15ull);
     // Pairs of bytes are added without a carry between them.
     const uint64_t pairs = (bits & 0x00ff00ff00ff00ffull) + (bits >> 8 & 0x00ff00ff00ff00ffull);

@@ -7,6 +7,11 @@
 
 namespace acd::datagen {
 
+// Rows [first, last) of a picture.
+struct Rows {
+  int first, last;
+};
+
 struct Picture {
   Plane r, g, b;
 };
@@ -31,10 +36,17 @@ struct Camera {
 // `design` decides what one camera has for all pictures of a class, `pose` what varies.
 Camera make_camera(Rng& design, Rng& pose, float px, bool endoscope, bool often_grey);
 
-// Everything but the sensor's noise: 0..1.
-Picture expose(const Surface& surface, const Camera& camera);
+// Everything but the sensor's noise: 0..1. Other rows than these are left at 0.
+Picture expose(const Surface& surface, const Camera& camera, Rows rows);
+
+// The rows that must be exposed so that `changed` rows of the surface come out right, and those of
+// them in which the picture may change. Both even: colour is softened in pairs.
+struct Reach {
+  Rows exposed, affected;
+};
+Reach reach_of(Rows changed, const Camera& camera, int size);
 
 // Adds the noise; equal pictures and cameras give equal bytes. rgb: size * size * 3.
-void quantise(const Picture& picture, const Camera& camera, int size, uint8_t* rgb);
+void quantise(const Picture& picture, const Camera& camera, int size, Rows rows, uint8_t* rgb);
 
 }  // namespace acd::datagen

@@ -67,25 +67,28 @@ float difference(const Picture& a, const Picture& b, size_t i) {
 // average, differs visibly: so shading that crosses zero inside a dent leaves no holes, and a lone
 // rounding does not count.
 int mask_changes(const Picture& clean, const Picture& bad, const Camera& camera, int size,
-                 const uint8_t* before, const uint8_t* after, uint8_t* mask) {
-  const size_t count = static_cast<size_t>(size) * static_cast<size_t>(size);
+                 Rows rows, const uint8_t* before, const uint8_t* after, uint8_t* mask) {
+  const size_t width = static_cast<size_t>(size);
+  const size_t first = static_cast<size_t>(rows.first) * width;
+  const size_t count = static_cast<size_t>(rows.last - rows.first) * width;
   const float visible = (4.0f + 0.8f * camera.noise) / 255.0f;
   Plane change(count);
   bool any = false;
   for (size_t i = 0; i < count; ++i) {
-    change[i] = difference(clean, bad, i);
+    change[i] = difference(clean, bad, first + i);
     any = any || change[i] > 2.5f * visible;
   }
-  std::memset(mask, 0, count);
   if (!any) return 0;
-  int area = 0;
+  // Beyond the rows nothing changes; beyond the picture, its edge goes on.
   const auto at = [&](int x, int y) {
     const int cx = x < 0 ? 0 : x >= size ? size - 1 : x, cy = y < 0 ? 0 : y >= size ? size - 1 : y;
-    return change[static_cast<size_t>(cy) * static_cast<size_t>(size) + static_cast<size_t>(cx)];
+    if (cy < rows.first || cy >= rows.last) return 0.0f;
+    return change[static_cast<size_t>(cy - rows.first) * width + static_cast<size_t>(cx)];
   };
-  for (int y = 0; y < size; ++y) {
+  int area = 0;
+  for (int y = rows.first; y < rows.last; ++y) {
     for (int x = 0; x < size; ++x) {
-      const size_t i = static_cast<size_t>(y) * static_cast<size_t>(size) + static_cast<size_t>(x);
+      const size_t i = static_cast<size_t>(y) * width + static_cast<size_t>(x);
       if (std::memcmp(before + 3 * i, after + 3 * i, 3) == 0) continue;
       const float around =
           0.25f * at(x, y) + 0.125f * (at(x - 1, y) + at(x + 1, y) + at(x, y - 1) + at(x, y + 1)) +
@@ -96,6 +99,22 @@ int mask_changes(const Picture& clean, const Picture& bad, const Camera& camera,
     }
   }
   return area;
+}
+
+// The rows in which two surfaces of one size differ; empty if they do not.
+Rows changed_rows(const Surface& a, const Surface& b) {
+  const size_t bytes = static_cast<size_t>(a.size) * sizeof(float);
+  const auto same = [&](int y) {
+    const size_t i = a.at(0, y);
+    for (const auto plane :
+         {&Surface::r, &Surface::g, &Surface::b, &Surface::height, &Surface::gloss})
+      if (std::memcmp(&(a.*plane)[i], &(b.*plane)[i], bytes) != 0) return false;
+    return true;
+  };
+  Rows rows{0, a.size};
+  while (rows.first < rows.last && same(rows.first)) ++rows.first;
+  while (rows.first < rows.last && same(rows.last - 1)) --rows.last;
+  return rows;
 }
 
 // The surface with 1 to 3 defects of which the first is of this kind.
@@ -136,10 +155,13 @@ Label generate(const Request& q, uint8_t* rgb, uint8_t* mask, uint8_t* clean) {
   const Noise noise(streams_of(q, out.class_id).sample.fork(kTexture));
   const Surface surface = draw(q, out.class_id, noise, {});
   const Camera camera = camera_of(q, out.class_id, surface);
-  const Picture picture = expose(surface, camera);
+  const Rows all{0, q.size};
+  const Picture picture = expose(surface, camera, all);
   std::vector<uint8_t, Recycled<uint8_t>> own_clean;
   if (!clean) own_clean.resize(3 * count), clean = own_clean.data();
-  quantise(picture, camera, q.size, clean);
+  quantise(picture, camera, q.size, all, clean);
+  std::memcpy(rgb, clean, 3 * count);
+  std::memset(mask, 0, count);
   const bool wanted = q.defect >= 0 || (q.defect == kDrawn && abnormal);
   // Invisible damage is tried again elsewhere, plainer each time; after six, as another kind.
   for (int attempt = 0; wanted && attempt < 16; ++attempt) {
@@ -148,16 +170,20 @@ Label generate(const Request& q, uint8_t* rgb, uint8_t* mask, uint8_t* clean) {
         attempt < 6 ? (q.defect >= 0 ? q.defect : drawn_kind) : rng.below(kDefectCount);
     const Surface bad =
         damaged(q, surface, out.class_id, noise, kind, 0.12f * static_cast<float>(attempt), rng);
-    const Picture after = expose(bad, camera);
-    quantise(after, camera, q.size, rgb);
-    out.area = mask_changes(picture, after, camera, q.size, clean, rgb, mask);
-    if (out.area < least_area(q.size)) continue;
-    out.label = 1, out.defect = kind;
-    return out;
+    const Rows changed = changed_rows(surface, bad);
+    if (changed.first == changed.last) continue;
+    const Reach reach = reach_of(changed, camera, q.size);
+    const Picture after = expose(bad, camera, reach.exposed);
+    quantise(after, camera, q.size, reach.affected, rgb);
+    out.area = mask_changes(picture, after, camera, q.size, reach.affected, clean, rgb, mask);
+    if (out.area >= least_area(q.size)) {
+      out.label = 1, out.defect = kind;
+      return out;
+    }
+    std::memcpy(rgb, clean, 3 * count);
+    std::memset(mask, 0, count);
   }
   out.area = 0;
-  std::memcpy(rgb, clean, 3 * count);
-  std::memset(mask, 0, count);
   return out;
 }
 
