@@ -114,6 +114,29 @@ void darken_border(Picture& p, int n, int border, Rows rows) {
   }
 }
 
+// Noise of a row: a stretch of one long line of it, from a random place.
+struct SensorNoise {
+  static constexpr size_t kPeriod = 4099, kLongestRow = 1024;
+
+  explicit SensorNoise(const Camera& c)
+      : r(kPeriod + kLongestRow), g(kPeriod + kLongestRow), b(kPeriod + kLongestRow) {
+    // A sum of two bytes, less its mean, has this deviation.
+    const float scale = c.noise / 104.5f, own = c.grey ? 0.0f : 0.6f * scale;
+    for (size_t i = 0; i < g.size(); ++i) {
+      const uint64_t bits = mix_bits(c.noise_key + i * 0x9e3779b97f4a7c15ull);
+      // Pairs of bytes are added without a carry between them.
+      const uint64_t pairs = (bits & 0x00ff00ff00ff00ffull) + (bits >> 8 & 0x00ff00ff00ff00ffull);
+      const auto pair = [&](int shift) {
+        return static_cast<float>(static_cast<int>(pairs >> shift & 0xffff) - 255);
+      };
+      g[i] = scale * (0.7071f * (pair(0) + pair(16)));
+      r[i] = g[i] + own * pair(32);
+      b[i] = g[i] + own * pair(48);
+    }
+  }
+  Plane r, g, b;
+};
+
 }  // namespace
 
 Camera make_camera(Rng& design, Rng& pose, float px, bool endoscope, bool often_grey) {
@@ -184,23 +207,27 @@ Reach reach_of(Rows changed, const Camera& c, int size) {
 }
 
 void quantise(const Picture& p, const Camera& c, int size, Rows rows, uint8_t* rgb) {
-  const size_t first = static_cast<size_t>(rows.first) * static_cast<size_t>(size);
-  const size_t last = static_cast<size_t>(rows.last) * static_cast<size_t>(size);
-  // A sum of four bytes is close to Gaussian, with this deviation.
-  const float scale = c.noise / 147.8f;
-  for (size_t i = first; i < last; ++i) {
-    const uint64_t bits = mix_bits(c.noise_key + i * 0x9e3779b97f4a7c15ull);
-    // Pairs of bytes are added without a carry between them.
-    const uint64_t pairs = (bits & 0x00ff00ff00ff00ffull) + (bits >> 8 & 0x00ff00ff00ff00ffull);
-    const int a = static_cast<int>(pairs & 0xffff), b = static_cast<int>(pairs >> 16 & 0xffff);
-    const int d = static_cast<int>(pairs >> 32 & 0xffff), e = static_cast<int>(pairs >> 48);
-    const float shared = static_cast<float>(a + b - 510) * scale;
-    const float own = c.grey ? 0.0f : 0.6f * scale;
-    const float red = shared + own * static_cast<float>(d - 255),
-                blue = shared + own * static_cast<float>(e - 255);
-    rgb[3 * i] = static_cast<uint8_t>(clampf(p.r[i] * 255.0f + red + 0.5f, 0.0f, 255.0f));
-    rgb[3 * i + 1] = static_cast<uint8_t>(clampf(p.g[i] * 255.0f + shared + 0.5f, 0.0f, 255.0f));
-    rgb[3 * i + 2] = static_cast<uint8_t>(clampf(p.b[i] * 255.0f + blue + 0.5f, 0.0f, 255.0f));
+  const SensorNoise noise(c);
+  const size_t width = static_cast<size_t>(size);
+  Plane line(3 * width);
+  for (int y = rows.first; y < rows.last; ++y) {
+    const size_t at = static_cast<size_t>(y) * width;
+    const size_t from = mix_bits(c.noise_key ^ static_cast<uint64_t>(y)) % SensorNoise::kPeriod;
+    const auto channel = [&](const Plane& in, const Plane& grain, float* out) {
+      const float* a = &in[at];
+      const float* b = &grain[from];
+      for (size_t x = 0; x < width; ++x) out[x] = clampf(a[x] * 255.0f + b[x] + 0.5f, 0.0f, 255.0f);
+    };
+    float* r = line.data();
+    float* g = r + width;
+    float* b = g + width;
+    channel(p.r, noise.r, r), channel(p.g, noise.g, g), channel(p.b, noise.b, b);
+    uint8_t* out = rgb + 3 * at;
+    for (size_t x = 0; x < width; ++x) {
+      out[3 * x] = static_cast<uint8_t>(r[x]);
+      out[3 * x + 1] = static_cast<uint8_t>(g[x]);
+      out[3 * x + 2] = static_cast<uint8_t>(b[x]);
+    }
   }
 }
 

@@ -165,7 +165,8 @@ Label generate(const Request& q, uint8_t* rgb, uint8_t* mask, uint8_t* clean) {
   const bool wanted = q.defect >= 0 || (q.defect == kDrawn && abnormal);
   // Invisible damage is tried again elsewhere, plainer each time; after six, as another kind.
   for (int attempt = 0; wanted && attempt < 16; ++attempt) {
-    Rng rng = Rng(q.seed).fork(q.index).fork(kDefects).fork(static_cast<uint64_t>(attempt));
+    Rng rng =
+        streams_of(q, out.class_id).sample.fork(kDefects).fork(static_cast<uint64_t>(attempt));
     const int kind =
         attempt < 6 ? (q.defect >= 0 ? q.defect : drawn_kind) : rng.below(kDefectCount);
     const Surface bad =
