@@ -7,16 +7,14 @@ import { buildColormaps } from '../unit/image/build-colormaps';
 beforeAll(buildColormaps);
 
 const side = fc.integer({ min: 1, max: 12 });
-const map = fc
-  .tuple(side, side)
-  .chain(([width, height]) =>
-    fc
-      .array(fc.oneof(fc.float(), fc.float({ min: 0, max: 1 })), {
-        minLength: width * height,
-        maxLength: width * height,
-      })
-      .map((values) => ({ data: Float32Array.from(values), width, height })),
-  );
+const map = fc.tuple(side, side).chain(([width, height]) =>
+  fc
+    .array(fc.oneof(fc.float(), fc.float({ min: 0, max: 1 })), {
+      minLength: width * height,
+      maxLength: width * height,
+    })
+    .map((values) => ({ data: Float32Array.from(values), width, height })),
+);
 
 test('any map, also with NaN and infinities, gives PNGs of the asked-for size', async () => {
   await fc.assert(

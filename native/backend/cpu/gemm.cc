@@ -9,6 +9,7 @@ namespace {
 
 constexpr int64_t kChunkColumns = 256;
 constexpr int64_t kTileRows = 288;
+constexpr int64_t kLooseStride = 16;
 using F32 = dnnl::memory::data_type;
 
 // oneDNN asks OpenMP how many threads it may use; here the answer is one.
@@ -81,9 +82,13 @@ PackedLinear Gemm::pack(const LinearWeights& w) const {
     chunk.n0 = n0;
     chunk.n = std::min(kChunkColumns, w.n - n0);
     const dnnl::memory::desc any({w.k, chunk.n}, F32::f32, dnnl::memory::format_tag::any);
-    chunk.desc = make_matmul(engine_, rows_desc(kTileRows, w.k, w.k), any, dnnl::memory::desc(),
-                             rows_desc(kTileRows, chunk.n, w.n), dnnl::primitive_attr())
-                     .weights_desc();
+    // The layout must serve rows of any stride: asked about dense rows alone, oneDNN 2.6 picks one
+    // for which strided rows only have its reference code, 20 times slower.
+    chunk.desc =
+        make_matmul(engine_, rows_desc(kTileRows, w.k, w.k + kLooseStride), any,
+                    dnnl::memory::desc(), rows_desc(kTileRows, chunk.n, chunk.n + kLooseStride),
+                    dnnl::primitive_attr())
+            .weights_desc();
     chunk.weights = AlignedBytes(chunk.desc.get_size());
     const dnnl::memory::desc plain({w.k, chunk.n}, F32::f32, dnnl::memory::dims{1, w.k});
     dnnl::memory src(plain, engine_, const_cast<float*>(w.weight + n0 * w.k));
@@ -95,12 +100,9 @@ PackedLinear Gemm::pack(const LinearWeights& w) const {
   return packed;
 }
 
-std::shared_ptr<const Gemm::Tile> Gemm::tile(const Shape& shape, const PackedLinear& weights,
-                                             const PackedLinear::Chunk& chunk) {
+std::shared_ptr<const Gemm::Tile> Gemm::tile(const Shape& shape, const PackedLinear::Chunk& chunk) {
   std::lock_guard<std::mutex> lock(mutex_);
-  // oneDNN chose the layout for rows of weights.n outputs: equal shapes may have different layouts.
-  const std::pair<Shape, int64_t> key(shape, weights.n);
-  auto found = tiles_.find(key);
+  auto found = tiles_.find(shape);
   if (found != tiles_.end()) return found->second;
   OneOmpThread serial;
   const auto bias = shape.bias ? rows_desc(1, shape.n, shape.n) : dnnl::memory::desc();
@@ -115,7 +117,7 @@ std::shared_ptr<const Gemm::Tile> Gemm::tile(const Shape& shape, const PackedLin
   tile->scratchpad = desc.scratchpad_desc();
   tile->scratch_bytes = desc.scratchpad_desc().get_size();
   tile->implementation = desc.impl_info_str();
-  return tiles_[key] = tile;
+  return tiles_[shape] = tile;
 }
 
 void Gemm::run(const Tile& tile, const PackedLinear& weights, const PackedLinear::Chunk& chunk,

@@ -7,7 +7,6 @@
 #include <mutex>
 #include <string>
 #include <tuple>
-#include <utility>
 #include <vector>
 
 #include "backend/cpu/dnnl_compat.h"
@@ -16,7 +15,8 @@
 
 namespace acd {
 
-// Weights of one linear, cut in column chunks, each in the layout that oneDNN chose for it.
+// Weights of one linear, cut in column chunks, each in the layout that oneDNN chose for its
+// extents.
 struct PackedLinear {
   struct Chunk {
     int64_t n0;
@@ -55,8 +55,7 @@ class Gemm {
   Gemm();
   PackedLinear pack(const LinearWeights& weights) const;
   // Compiles on first use and keeps it.
-  std::shared_ptr<const Tile> tile(const Shape& shape, const PackedLinear& weights,
-                                   const PackedLinear::Chunk& chunk);
+  std::shared_ptr<const Tile> tile(const Shape& shape, const PackedLinear::Chunk& chunk);
   // `scratch` holds tile.scratch_bytes.
   void run(const Tile& tile, const PackedLinear& weights, const PackedLinear::Chunk& chunk,
            const float* x, float* y, void* scratch) const;
@@ -64,7 +63,7 @@ class Gemm {
  private:
   dnnl::engine engine_;
   std::mutex mutex_;
-  std::map<std::pair<Shape, int64_t>, std::shared_ptr<const Tile>> tiles_;
+  std::map<Shape, std::shared_ptr<const Tile>> tiles_;
 };
 
 // Row tiles of a linear: equal, at most 288 rows, a function of the row count alone.

@@ -50,7 +50,7 @@ static inline float max_lanes(Vec v) {
 // e^x for x <= 0, relative error below 2 ulp; x under -87 gives a value under 2e-38.
 // Cody-Waite reduction to |r| <= ln2/2, then the Taylor polynomial of degree 7.
 static inline Vec exp_nonpositive(Vec x) {
-  x = vmax(splat(-87.0f), x);  // in this order a NaN stays one
+  x = vmax(splat(-87.0f), x);                         // in this order a NaN stays one
   const Vec shifted = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: rounds to nearest integer
   const Vec n = shifted - 12582912.0f;
   Vec r = x - n * 0.693359375f;

@@ -15,8 +15,7 @@ void head_cpu(CpuContext& cpu, const HeadParams& p) {
   // Compiled before the region starts; [full or last tile][full or last chunk].
   const auto compiled = [&](int64_t rows, const PackedLinear::Chunk& chunk) {
     return cpu.gemm().tile(
-        {rows, chunk.n, w.k, p.ldh, p.width, Activation::kNone, false, w.bias.size() > 0}, w,
-        chunk);
+        {rows, chunk.n, w.k, p.ldh, p.width, Activation::kNone, false, w.bias.size() > 0}, chunk);
   };
   const int64_t last = p.tokens - (tiles - 1) * kTile;
   const std::shared_ptr<const Gemm::Tile> kinds[2][2] = {

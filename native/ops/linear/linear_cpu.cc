@@ -18,7 +18,7 @@ void linear_cpu(CpuContext& cpu, const LinearParams& p) {
       const auto& chunk = w.chunks[last_chunk ? static_cast<size_t>(chunks - 1) : 0];
       const int64_t height = last_row ? rows.size(rows.count - 1) : rows.height;
       kinds[last_row][last_chunk] = cpu.gemm().tile(
-          {height, chunk.n, w.k, p.ldx, p.ldy, p.act, p.accumulate, w.bias.size() > 0}, w, chunk);
+          {height, chunk.n, w.k, p.ldx, p.ldy, p.act, p.accumulate, w.bias.size() > 0}, chunk);
     }
   }
   cpu.run(chunks * p.batch * rows.count, [&](int64_t index) {

@@ -1,0 +1,25 @@
+// The native tests under AddressSanitizer and UndefinedBehaviorSanitizer, and those with threads
+// under ThreadSanitizer. Needs g++, CMake, oneDNN and doctest (npm test installs them).
+import { join } from 'node:path';
+import { root, run, step } from './lib.mjs';
+
+const jobs = process.env.ACD_BUILD_JOBS ?? '2';
+const BUILDS = [
+  { name: 'asan', sanitizers: 'address,undefined', filter: [] },
+  {
+    name: 'tsan',
+    sanitizers: 'thread',
+    filter: ['--source-file=*thread_team_test*,*session_test*,*model_store_test*'],
+  },
+];
+
+for (const { name, sanitizers, filter } of BUILDS) {
+  step(`Native tests under ${sanitizers}`);
+  const folder = join(root, 'build', name);
+  const options = ['-DACD_ADDON=OFF', '-DACD_TESTS=ON', `-DACD_SANITIZE=${sanitizers}`];
+  run('cmake', ['-S', root, '-B', folder, '-DCMAKE_BUILD_TYPE=Release', ...options], {
+    stdio: 'ignore',
+  });
+  run('cmake', ['--build', folder, '--parallel', jobs], { stdio: ['ignore', 'ignore', 'inherit'] });
+  run(join(folder, 'acd_tests'), ['--no-colors', '--minimal', ...filter]);
+}
