@@ -47,6 +47,25 @@ static inline float max_lanes(Vec v) {
   return m;
 }
 
+// Mean of a row and 1 / sqrt(biased variance + eps). Two passes: the one-pass variance cancels for
+// the outlier tokens of CLIP.
+static inline void row_moments(const float* x, int64_t n, float eps, float* mean, float* rstd) {
+  const int64_t full = n / kLanes * kLanes;
+  Vec s = {};
+  for (int64_t i = 0; i < full; i += kLanes) s += load(x + i);
+  float sum = sum_lanes(s);
+  for (int64_t i = full; i < n; ++i) sum += x[i];
+  *mean = sum / static_cast<float>(n);
+  Vec q = {};
+  for (int64_t i = 0; i < full; i += kLanes) {
+    const Vec d = load(x + i) - *mean;
+    q += d * d;
+  }
+  float square = sum_lanes(q);
+  for (int64_t i = full; i < n; ++i) square += (x[i] - *mean) * (x[i] - *mean);
+  *rstd = 1.0f / __builtin_sqrtf(square / static_cast<float>(n) + eps);
+}
+
 // e^x for x <= 0, relative error below 2 ulp; x under -87 gives a value under 2e-38.
 // Cody-Waite reduction to |r| <= ln2/2, then the Taylor polynomial of degree 7.
 static inline Vec exp_nonpositive(Vec x) {

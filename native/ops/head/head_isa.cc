@@ -13,19 +13,8 @@ constexpr float kNormaliseEps = 1e-12f;
 // other number when called from tests: the tail is scalar.
 inline void normalise(const HeadParams& p, float* y) {
   const int64_t n = p.width, full = n / kLanes * kLanes;
-  Vec s = {};
-  for (int64_t i = 0; i < full; i += kLanes) s += load(y + i);
-  float sum = sum_lanes(s);
-  for (int64_t i = full; i < n; ++i) sum += y[i];
-  const float mean = sum / static_cast<float>(n);
-  Vec q = {};
-  for (int64_t i = 0; i < full; i += kLanes) {
-    const Vec d = load(y + i) - mean;
-    q += d * d;
-  }
-  float square = sum_lanes(q);
-  for (int64_t i = full; i < n; ++i) square += (y[i] - mean) * (y[i] - mean);
-  const float rstd = 1.0f / __builtin_sqrtf(square / static_cast<float>(n) + kLayerNormEps);
+  float mean, rstd;
+  row_moments(y, n, kLayerNormEps, &mean, &rstd);
   Vec l = {};
   for (int64_t i = 0; i < full; i += kLanes) {
     const Vec v = (load(y + i) - mean) * rstd * load(p.norm_weight + i) + load(p.norm_bias + i);

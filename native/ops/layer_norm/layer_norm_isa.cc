@@ -11,20 +11,8 @@ void layer_norm_rows(const LayerNormParams& p, int64_t begin, int64_t end) {
   for (int64_t r = begin; r < end; ++r) {
     const float* x = p.x + r * p.ldx;
     float* y = p.y + r * p.ldy;
-    Vec s = {};
-    for (int64_t i = 0; i < full; i += kLanes) s += load(x + i);
-    float sum = sum_lanes(s);
-    for (int64_t i = full; i < n; ++i) sum += x[i];
-    const float mean = sum / static_cast<float>(n);
-    // Two passes: the one-pass variance cancels for the outlier tokens of CLIP.
-    Vec q = {};
-    for (int64_t i = 0; i < full; i += kLanes) {
-      const Vec d = load(x + i) - mean;
-      q += d * d;
-    }
-    float square = sum_lanes(q);
-    for (int64_t i = full; i < n; ++i) square += (x[i] - mean) * (x[i] - mean);
-    const float rstd = 1.0f / __builtin_sqrtf(square / static_cast<float>(n) + p.eps);
+    float mean, rstd;
+    row_moments(x, n, p.eps, &mean, &rstd);
     for (int64_t i = 0; i < full; i += kLanes) {
       store(y + i, (load(x + i) - mean) * rstd * load(p.weight + i) + load(p.bias + i));
     }
