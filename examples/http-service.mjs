@@ -15,6 +15,7 @@ const STATUS = {
   ERR_ACD_PROMPT_TOO_LONG: 400,
   ERR_ACD_IMAGE_FORMAT: 422,
   ERR_ACD_IMAGE_LIMIT: 413,
+  ERR_ACD_UNSUPPORTED: 422,
   ERR_ACD_QUEUE_FULL: 503,
 };
 
@@ -29,8 +30,8 @@ async function work() {
     try {
       const { score, parts, timing } = await model.detect(image, { className, map: 'none' });
       parentPort.postMessage({ id, body: { score, parts, timing } });
-    } catch ({ code, message }) {
-      parentPort.postMessage({ id, status: STATUS[code] ?? 500, body: { code, message } });
+    } catch ({ code, message, help }) {
+      parentPort.postMessage({ id, status: STATUS[code] ?? 500, body: { code, message, help } });
     }
   });
 }
@@ -50,11 +51,13 @@ async function serve() {
     waiting.delete(id);
   });
 
-  const server = createServer(async (request, response) => {
-    const answer = (status, body) => {
-      response.writeHead(status, { 'content-type': 'application/json' });
-      response.end(`${JSON.stringify(body)}\n`);
-    };
+  // Without its worker the service can answer nothing: say so to those who wait, and end.
+  worker.on('exit', () => {
+    for (const answer of waiting.values()) answer(503, { message: 'the model has stopped' });
+    process.exit(1);
+  });
+
+  async function handle(request, answer) {
     const url = new URL(request.url, 'http://localhost');
     const className = url.searchParams.get('class');
     if (request.method !== 'POST' || url.pathname !== '/detect' || !className) {
@@ -71,9 +74,18 @@ async function serve() {
     const id = ++lastId;
     waiting.set(id, answer);
     worker.postMessage({ id, image: Buffer.concat(chunks), className });
+  }
+
+  const server = createServer((request, response) => {
+    const answer = (status, body) => {
+      response.writeHead(status, { 'content-type': 'application/json' });
+      response.end(`${JSON.stringify(body)}\n`);
+    };
+    // A malformed address or an upload that breaks off ends this request, not the service.
+    handle(request, answer).catch(() => answer(400, { message: 'the request cannot be read' }));
   });
   server.listen(Number(port), '127.0.0.1', () =>
     console.log(`listening on http://127.0.0.1:${port}`),
   );
-  process.once('SIGTERM', () => server.close(() => worker.terminate()));
+  process.once('SIGTERM', () => server.close(() => process.exit(0)));
 }

@@ -80,9 +80,10 @@ interface DetectPlan {
  * shows.
  *
  * ```ts
- * await using model = await AcdClip.load({ backbone: 'ViT-L-14-336px.pt', adapter: 'adapter_12.pth' });
+ * const model = await AcdClip.load({ backbone: 'ViT-L-14-336px.pt', adapter: 'adapter_12.pth' });
  * const found = await model.detect('nut.jpg', { className: 'metal nut' });
  * console.log(found.score);
+ * await model.dispose(); // or `await using` where the runtime or compiler has it
  * ```
  *
  * Every method that computes runs on the addon's own threads; the event loop stays free. Errors are
@@ -117,6 +118,7 @@ export class AcdClip {
   get deviceReason(): string {
     return this.#model.deviceReason;
   }
+  /** Number format of the computation. */
   get precision(): 'fp32' {
     return this.#model.precision;
   }
@@ -136,6 +138,7 @@ export class AcdClip {
   get modelId(): string {
     return this.#model.modelId;
   }
+  /** Whether dispose() was called. */
   get disposed(): boolean {
     return this.#disposal !== undefined;
   }
@@ -147,6 +150,8 @@ export class AcdClip {
    * changed nor kept.
    *
    * @throws AcdClipError ERR_ACD_IMAGE_FORMAT, ERR_ACD_IMAGE_LIMIT, ERR_ACD_FILE_NOT_FOUND,
+   *   ERR_ACD_FILE_READ, ERR_ACD_UNSUPPORTED (an http address), ERR_ACD_CHECKPOINT_MISMATCH (profile
+   *   or textFeatures of another model), ERR_ACD_ABORTED (disposed while waiting),
    *   ERR_ACD_PROMPT_TOO_LONG, ERR_ACD_QUEUE_FULL, ERR_ACD_NON_FINITE, ERR_ACD_OUT_OF_MEMORY,
    *   ERR_ACD_DISPOSED, ERR_ACD_INVALID_ARG, ERR_ACD_UNKNOWN_OPTION
    */
@@ -319,6 +324,15 @@ export class AcdClip {
         'ERR_ACD_INVALID_ARG',
         `Expected exactly one of className, prompts, textFeatures${given ? '' : ' (or a profile)'} for ${where} but received ${given}`,
         { help: "Say what the picture shows, for example { className: 'metal nut' }." },
+      );
+    }
+    if (profile && o.threshold === undefined && (given > 0 || o.domain !== undefined)) {
+      throw new AcdClipError(
+        'ERR_ACD_INVALID_ARG',
+        'Expected a threshold beside a profile whose prompts or domain are replaced but received none',
+        {
+          help: "The profile's thresholds hold for its own prompts and domain: calibrate anew, or pass threshold.",
+        },
       );
     }
     const threshold =

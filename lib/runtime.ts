@@ -54,6 +54,7 @@ export function getRuntimeInfo(): RuntimeInfo {
   };
 }
 
+/** Of this package, as package.json says. */
 export function packageVersion(): string {
   const manifest = readFileSync(path.join(__dirname, '..', 'package.json'), 'utf8');
   return (JSON.parse(manifest) as { version: string }).version;
@@ -64,8 +65,8 @@ type Kernels = {
 };
 
 /**
- * Every native op on typed arrays, for oracle tests and micro-benchmarks. Synchronous: a call blocks
- * the event loop until it is done. Shapes are in typings of each function; wrong ones throw
+ * Native ops on typed arrays, for oracle tests and micro-benchmarks. Synchronous: a call blocks
+ * the event loop until it is done. Each function's type tells its shapes; wrong ones throw
  * ERR_ACD_INVALID_ARG.
  */
 export const kernels: Kernels = new Proxy({} as Kernels, {

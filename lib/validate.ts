@@ -13,17 +13,22 @@ export function show(value: unknown): string {
   if (typeof value === 'symbol') return 'a symbol';
   if (typeof value === 'function') return 'a function';
   if (Array.isArray(value)) return `an array of ${value.length}`;
-  return 'an object';
+  const tag = Object.prototype.toString.call(value).slice(8, -1);
+  if (ArrayBuffer.isView(value) && 'length' in value) return `a ${tag} of ${value.length}`;
+  return tag === 'Object' ? 'an object' : `a ${tag}`;
 }
 
 /** The error for a value that is not what `name` needs. */
 export function invalid(name: string, expected: string, actual: unknown): AcdClipError {
+  const plain = ['string', 'number', 'boolean', 'bigint'].includes(typeof actual);
+  const type = plain ? ` of type ${typeof actual}` : '';
   return new AcdClipError(
     'ERR_ACD_INVALID_ARG',
-    `Expected ${expected} for ${name} but received ${show(actual)} of type ${actual === null ? 'null' : typeof actual}`,
+    `Expected ${expected} for ${name} but received ${show(actual)}${type}`,
   );
 }
 
+/** An object of no class: a literal, or one without prototype. */
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return false;
   const proto = Object.getPrototypeOf(value);
@@ -31,6 +36,7 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
   return proto === null || Object.getPrototypeOf(proto) === null;
 }
 
+/** A string with at least one character. Throws ERR_ACD_INVALID_ARG. */
 export function checkString(name: string, value: unknown): string {
   if (typeof value !== 'string' || value.length === 0) {
     throw invalid(name, 'non-empty string', value);
@@ -38,11 +44,13 @@ export function checkString(name: string, value: unknown): string {
   return value;
 }
 
+/** A boolean. Throws ERR_ACD_INVALID_ARG. */
 export function checkBoolean(name: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw invalid(name, 'boolean', value);
   return value;
 }
 
+/** A whole number between min and max, both included. Throws ERR_ACD_INVALID_ARG. */
 export function checkInteger(name: string, value: unknown, min: number, max: number): number {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
     throw invalid(name, `integer between ${min} and ${max}`, value);
@@ -50,6 +58,7 @@ export function checkInteger(name: string, value: unknown, min: number, max: num
   return value;
 }
 
+/** A number between min and max, both included; never NaN. Throws ERR_ACD_INVALID_ARG. */
 export function checkNumber(name: string, value: unknown, min: number, max: number): number {
   if (typeof value !== 'number' || !(value >= min && value <= max)) {
     throw invalid(name, `number between ${min} and ${max}`, value);
@@ -57,6 +66,7 @@ export function checkNumber(name: string, value: unknown, min: number, max: numb
   return value;
 }
 
+/** One of the allowed strings. Throws ERR_ACD_INVALID_ARG. */
 export function checkOneOf<T extends string>(
   name: string,
   value: unknown,
@@ -68,6 +78,7 @@ export function checkOneOf<T extends string>(
   return value as T;
 }
 
+/** A function. Throws ERR_ACD_INVALID_ARG. */
 export function checkFunction(name: string, value: unknown): void {
   if (typeof value !== 'function') throw invalid(name, 'function', value);
 }

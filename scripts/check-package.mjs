@@ -23,13 +23,17 @@ const needed = [
   'assets/colormaps.json',
   'native/addon/addon.cc',
   'CMakeLists.txt',
+  'scripts/build-native.mjs',
+  'scripts/lib.mjs',
   'README.md',
   'LICENSE',
 ];
 const missing = needed.filter((f) => !files.includes(f));
 if (missing.length > 0) fail(`The tarball lacks ${missing.join(', ')}`);
 // npm would run node-gyp by itself on install if it saw a binding.gyp.
-const forbidden = files.filter((f) => f === 'binding.gyp' || /^(test|bench|build)\//.test(f));
+const forbidden = files.filter(
+  (f) => f === 'binding.gyp' || /^(test|bench|build)\/|_test\.cc$|_ref\.cc$|\.map$/.test(f),
+);
 if (forbidden.length > 0) fail(`The tarball must not hold ${forbidden.join(', ')}`);
 
 const required = Object.keys(createRequire(import.meta.url)('../dist/index.js')).sort();

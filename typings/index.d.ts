@@ -216,7 +216,7 @@ declare class AnomalyMap {
 }
 
 interface LoadProgress {
-    phase: 'read' | 'load';
+    phase: 'load';
     /** Bytes of weights, so far and in all. */
     loaded: number;
     total: number;
@@ -239,9 +239,10 @@ interface LoadOptions {
     imageSize?: number;
     /** OpenAI's QuickGELU instead of the exact GELU that published adapters were trained with. */
     quickGelu?: boolean;
-    /** Scales of the LoRA parts, which a .pth does not hold. Default 2. */
+    /** Scales of the LoRA parts. Default: what the file stores (ours do, a published .pth does not), else 2. */
     loraAlpha?: number;
     convLoraAlpha?: number;
+    /** Default: stored, else loraAlpha. */
     textLoraAlpha?: number;
     /** 1-based layers that end each group, where the groups do not divide the layers. */
     visionLevels?: number[];
@@ -277,7 +278,10 @@ interface DetectOptions {
     domain?: Domain;
     /** Image scores at or above it are anomalous. Without it, or a profile, isAnomalous is absent. */
     threshold?: number;
-    /** From calibrate(): prompts, domain and thresholds, unless given beside it. */
+    /**
+     * From calibrate(): prompts, domain and thresholds. Prompts or domain given beside it replace its
+     * own and then need a threshold too.
+     */
     profile?: Profile;
     /** Size of the returned map: none, the model's input, or the picture. Default 'model'. */
     map?: 'none' | 'model' | 'image';
@@ -373,9 +377,10 @@ interface ModelMemory {
  * shows.
  *
  * ```ts
- * await using model = await AcdClip.load({ backbone: 'ViT-L-14-336px.pt', adapter: 'adapter_12.pth' });
+ * const model = await AcdClip.load({ backbone: 'ViT-L-14-336px.pt', adapter: 'adapter_12.pth' });
  * const found = await model.detect('nut.jpg', { className: 'metal nut' });
  * console.log(found.score);
+ * await model.dispose(); // or `await using` where the runtime or compiler has it
  * ```
  *
  * Every method that computes runs on the addon's own threads; the event loop stays free. Errors are
@@ -397,6 +402,7 @@ declare class AcdClip {
     get device(): string;
     /** Why that device was chosen. */
     get deviceReason(): string;
+    /** Number format of the computation. */
     get precision(): 'fp32';
     /** Threads of one computation. */
     get threads(): number;
@@ -406,6 +412,7 @@ declare class AcdClip {
     get groups(): number;
     /** Identifies weights and configuration; profiles and text features carry it. */
     get modelId(): string;
+    /** Whether dispose() was called. */
     get disposed(): boolean;
     /**
      * Scores one picture.
@@ -414,6 +421,8 @@ declare class AcdClip {
      * changed nor kept.
      *
      * @throws AcdClipError ERR_ACD_IMAGE_FORMAT, ERR_ACD_IMAGE_LIMIT, ERR_ACD_FILE_NOT_FOUND,
+     *   ERR_ACD_FILE_READ, ERR_ACD_UNSUPPORTED (an http address), ERR_ACD_CHECKPOINT_MISMATCH (profile
+     *   or textFeatures of another model), ERR_ACD_ABORTED (disposed while waiting),
      *   ERR_ACD_PROMPT_TOO_LONG, ERR_ACD_QUEUE_FULL, ERR_ACD_NON_FINITE, ERR_ACD_OUT_OF_MEMORY,
      *   ERR_ACD_DISPOSED, ERR_ACD_INVALID_ARG, ERR_ACD_UNKNOWN_OPTION
      */
@@ -590,6 +599,49 @@ interface NativeKernels {
     taps: number,
     sigma: number,
   ): Float32Array;
+  /** image [3, S, S] -> [(S / p) ^ 2, 3 * p * p], columns in the order channel, y, x. */
+  patchify(image: Float32Array, size: number, patch: number): Float32Array;
+  /** x [T, D], whose row 0 is ignored: row 0 = classEmbedding, then + positions [T, D]. */
+  assembleTokens(
+    x: Float32Array,
+    classEmbedding: Float32Array,
+    positions: Float32Array,
+    tokens: number,
+    width: number,
+  ): Float32Array;
+  /** table[ids] + positions: ids [L], table [V, W], positions [L, W] -> [L, W]. */
+  gatherTokens(
+    ids: Int32Array,
+    table: Float32Array,
+    positions: Float32Array,
+    length: number,
+    vocabulary: number,
+    width: number,
+  ): Float32Array;
+  /** v = normalise(layerNorm(h w^T + b)) per token, h [N, k], w [E, k]; dots with text [columns, E]. */
+  head(
+    h: Float32Array,
+    w: Float32Array,
+    b: Float32Array,
+    normWeight: Float32Array,
+    normBias: Float32Array,
+    text: Float32Array | null,
+    tokens: number,
+    k: number,
+    width: number,
+    columns: number,
+  ): { mean: Float32Array; dots: Float32Array; vectors: Float32Array };
+  /** softmax over G of w2 gelu(w1 mean + b1) + b2, viewed [G, 2]; w1 [H, E], w2 [2G, H]. */
+  gate(
+    mean: Float32Array,
+    w1: Float32Array,
+    b1: Float32Array,
+    w2: Float32Array,
+    b2: Float32Array,
+    width: number,
+    hidden: number,
+    groups: number,
+  ): Float32Array;
 }
 
 type CheckpointFormat = 'torchscript' | 'torch' | 'safetensors' | 'safetensors-sharded';
@@ -743,8 +795,8 @@ type Kernels = {
     readonly [K in keyof NativeKernels]: NativeKernels[K];
 };
 /**
- * Every native op on typed arrays, for oracle tests and micro-benchmarks. Synchronous: a call blocks
- * the event loop until it is done. Shapes are in typings of each function; wrong ones throw
+ * Native ops on typed arrays, for oracle tests and micro-benchmarks. Synchronous: a call blocks
+ * the event loop until it is done. Each function's type tells its shapes; wrong ones throw
  * ERR_ACD_INVALID_ARG.
  */
 declare const kernels: Kernels;

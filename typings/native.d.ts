@@ -275,6 +275,49 @@ export interface NativeKernels {
     taps: number,
     sigma: number,
   ): Float32Array;
+  /** image [3, S, S] -> [(S / p) ^ 2, 3 * p * p], columns in the order channel, y, x. */
+  patchify(image: Float32Array, size: number, patch: number): Float32Array;
+  /** x [T, D], whose row 0 is ignored: row 0 = classEmbedding, then + positions [T, D]. */
+  assembleTokens(
+    x: Float32Array,
+    classEmbedding: Float32Array,
+    positions: Float32Array,
+    tokens: number,
+    width: number,
+  ): Float32Array;
+  /** table[ids] + positions: ids [L], table [V, W], positions [L, W] -> [L, W]. */
+  gatherTokens(
+    ids: Int32Array,
+    table: Float32Array,
+    positions: Float32Array,
+    length: number,
+    vocabulary: number,
+    width: number,
+  ): Float32Array;
+  /** v = normalise(layerNorm(h w^T + b)) per token, h [N, k], w [E, k]; dots with text [columns, E]. */
+  head(
+    h: Float32Array,
+    w: Float32Array,
+    b: Float32Array,
+    normWeight: Float32Array,
+    normBias: Float32Array,
+    text: Float32Array | null,
+    tokens: number,
+    k: number,
+    width: number,
+    columns: number,
+  ): { mean: Float32Array; dots: Float32Array; vectors: Float32Array };
+  /** softmax over G of w2 gelu(w1 mean + b1) + b2, viewed [G, 2]; w1 [H, E], w2 [2G, H]. */
+  gate(
+    mean: Float32Array,
+    w1: Float32Array,
+    b1: Float32Array,
+    w2: Float32Array,
+    b2: Float32Array,
+    width: number,
+    hidden: number,
+    groups: number,
+  ): Float32Array;
 }
 
 /** One generated picture; see native/datagen/generate.h. */

@@ -30,7 +30,7 @@ function load(): NativeBinding {
       'ERR_ACD_NATIVE_MISSING',
       `The native addon cannot be loaded on ${process.platform}-${process.arch}: ${reason}`,
       {
-        help: 'In a checkout run "npm run build:native" (needs CMake, a C++17 compiler and libdnnl-dev).',
+        help: 'Run "npm run setup" in a checkout of the package; no prebuilt binaries exist yet.',
         cause,
       },
     );

@@ -75,6 +75,12 @@ export function planModel(options: PlanOptions): ModelPlan {
   };
 }
 
+function half(expected: string, what: string): AcdClipError {
+  return new AcdClipError('ERR_ACD_INVALID_ARG', `Expected ${expected} but received none`, {
+    help: `Pass ${what}, or one file with both as bundle.`,
+  });
+}
+
 function sources(options: PlanOptions): { clip: Checkpoint; adapted: Checkpoint } {
   const { backbone, adapter, bundle } = options;
   for (const [name, value] of Object.entries({ backbone, adapter, bundle })) {
@@ -98,9 +104,12 @@ function sources(options: PlanOptions): { clip: Checkpoint; adapted: Checkpoint 
     );
   }
   if (backbone === undefined)
-    throw invalid('backbone', 'the CLIP that the adapter was trained on', backbone);
+    throw half(
+      'a CLIP for backbone beside the adapter',
+      'the CLIP that the adapter was trained on',
+    );
   if (adapter === undefined)
-    throw invalid('adapter', 'a trained adapter for the backbone', adapter);
+    throw half('an adapter beside the backbone', 'the ACD-CLIP adapter (.pth or .safetensors)');
   if (
     adapter !== backbone &&
     looksLikeBackbone(adapter) &&
@@ -193,8 +202,11 @@ function levels(
         (v, i) => Number.isInteger(v) && v > (i === 0 ? 0 : wanted[i - 1]!) && v <= layers,
       );
     if (!ascending) {
-      const got = Array.isArray(wanted) ? `[${wanted.map(show).join(', ')}]` : wanted;
-      throw invalid(name, `${groups} ascending layer numbers between 1 and ${layers}`, got);
+      const got = Array.isArray(wanted) ? `[${wanted.map(show).join(', ')}]` : show(wanted);
+      throw new AcdClipError(
+        'ERR_ACD_INVALID_ARG',
+        `Expected ${groups} ascending layer numbers between 1 and ${layers} for ${name} but received ${got}`,
+      );
     }
     return [...wanted];
   }

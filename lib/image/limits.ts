@@ -26,12 +26,12 @@ const CEILING: Readonly<ImageLimits> = {
 
 /** The defaults with the caller's changes. Throws ERR_ACD_INVALID_ARG or ERR_ACD_UNKNOWN_OPTION. */
 export function resolveLimits(limits: Partial<ImageLimits> | undefined): ImageLimits {
-  checkOptions('limits', limits, Object.keys(DEFAULT_IMAGE_LIMITS));
+  checkOptions('imageLimits', limits, Object.keys(DEFAULT_IMAGE_LIMITS));
   const resolved = { ...DEFAULT_IMAGE_LIMITS };
   for (const key of ['encodedBytes', 'pixels', 'side'] as const) {
     const value = limits?.[key];
     if (value !== undefined) {
-      resolved[key] = checkInteger(`limits.${key}`, value, 1, CEILING[key]);
+      resolved[key] = checkInteger(`imageLimits.${key}`, value, 1, CEILING[key]);
     }
   }
   return resolved;
@@ -42,7 +42,7 @@ export function checkEncodedBytes(name: string, bytes: number, limits: ImageLimi
     throw new AcdClipError(
       'ERR_ACD_IMAGE_LIMIT',
       `Expected at most ${limits.encodedBytes} encoded bytes for ${name} but received ${bytes} or more`,
-      { help: 'Raise limits.encodedBytes if the picture is meant to be this large.' },
+      { help: 'Raise imageLimits.encodedBytes if the picture is meant to be this large.' },
     );
   }
 }
@@ -58,14 +58,14 @@ export function checkDimensions(
     throw new AcdClipError(
       'ERR_ACD_IMAGE_LIMIT',
       `Expected sides of at most ${limits.side} pixels for ${name} but received ${size}`,
-      { help: 'Scale the picture down, or raise limits.side.' },
+      { help: 'Scale the picture down, or raise imageLimits.side.' },
     );
   }
   if (width * height > limits.pixels) {
     throw new AcdClipError(
       'ERR_ACD_IMAGE_LIMIT',
       `Expected at most ${limits.pixels} pixels for ${name} but received ${size}`,
-      { help: 'Scale the picture down, or raise limits.pixels.' },
+      { help: 'Scale the picture down, or raise imageLimits.pixels.' },
     );
   }
 }

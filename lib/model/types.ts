@@ -5,7 +5,7 @@ import type { AnomalyMap } from './anomaly-map';
 import type { Profile } from './profile';
 
 export interface LoadProgress {
-  phase: 'read' | 'load';
+  phase: 'load';
   /** Bytes of weights, so far and in all. */
   loaded: number;
   total: number;
@@ -30,9 +30,10 @@ export interface LoadOptions {
   imageSize?: number;
   /** OpenAI's QuickGELU instead of the exact GELU that published adapters were trained with. */
   quickGelu?: boolean;
-  /** Scales of the LoRA parts, which a .pth does not hold. Default 2. */
+  /** Scales of the LoRA parts. Default: what the file stores (ours do, a published .pth does not), else 2. */
   loraAlpha?: number;
   convLoraAlpha?: number;
+  /** Default: stored, else loraAlpha. */
   textLoraAlpha?: number;
   /** 1-based layers that end each group, where the groups do not divide the layers. */
   visionLevels?: number[];
@@ -70,7 +71,10 @@ export interface DetectOptions {
   domain?: Domain;
   /** Image scores at or above it are anomalous. Without it, or a profile, isAnomalous is absent. */
   threshold?: number;
-  /** From calibrate(): prompts, domain and thresholds, unless given beside it. */
+  /**
+   * From calibrate(): prompts, domain and thresholds. Prompts or domain given beside it replace its
+   * own and then need a threshold too.
+   */
   profile?: Profile;
   /** Size of the returned map: none, the model's input, or the picture. Default 'model'. */
   map?: 'none' | 'model' | 'image';

@@ -1,6 +1,8 @@
 // What each published dataset calls its classes in prompts, and which domain it belongs to.
+
 import { AcdClipError } from '../errors';
 import { checkOptions, checkString, invalid, isPlainObject, nearest, show } from '../validate';
+import { clean } from './clean';
 
 export type Domain = 'industrial' | 'medical';
 
@@ -108,7 +110,9 @@ export interface NounOptions {
  *   ERR_ACD_UNKNOWN_OPTION
  */
 export function nounFor(className: string, o: NounOptions = {}): string {
-  checkString('className', className);
+  if (clean(checkString('className', className)).length === 0) {
+    throw invalid('className', 'name with at least one visible character', className);
+  }
   checkOptions('nounFor', o, ['dataset', 'nouns']);
   const entry = o.dataset === undefined ? undefined : find(o.dataset);
   if (o.nouns !== undefined) {
@@ -118,7 +122,11 @@ export function nounFor(className: string, o: NounOptions = {}): string {
     }
   }
   if (typeof entry?.nouns === 'string') return entry.nouns;
-  if (entry && Object.hasOwn(entry.nouns, className)) return entry.nouns[className]!;
+  // "metal nut" is the data set's metal_nut.
+  const published = className.replaceAll(' ', '_');
+  for (const name of [className, published]) {
+    if (entry && Object.hasOwn(entry.nouns, name)) return entry.nouns[name]!;
+  }
   return className.replaceAll('_', ' ');
 }
 

@@ -71,9 +71,9 @@ Napi::Value list_devices(const Napi::CallbackInfo& info) {
   cpu.Set("name", cpu_name());
   cpu.Set("reason", "always available");
   Napi::Object cuda = Napi::Object::New(env);
-  cuda.Set("id", "cuda:0");
+  cuda.Set("id", "cuda");
   cuda.Set("available", Napi::Boolean::New(env, false));
-  cuda.Set("name", "NVIDIA GPU");
+  cuda.Set("name", "CUDA");
   cuda.Set("reason", "this version has no CUDA backend yet");
   Napi::Array out = Napi::Array::New(env, 2);
   out.Set(0u, cpu);

@@ -234,6 +234,79 @@ Napi::Value fuse_map(const Call& c, LazyDevice& lazy) {
   return float_array(c.env(), map);
 }
 
+Napi::Value patchify(const Call& c, LazyDevice& lazy) {
+  const auto size = c.integer(1, "size", 1, 8192), patch = c.integer(2, "patch", 1, 256);
+  if (size % patch != 0) c.bad("multiple of patch", "size");
+  const auto image = c.array<float>(0, "image", c.count(3, size, size));
+  std::vector<float> rows(image.size());
+  c.check(lazy.get(c).patchify({image.data(), rows.data(), 1, size, patch}));
+  return float_array(c.env(), rows);
+}
+
+Napi::Value assemble_tokens(const Call& c, LazyDevice& lazy) {
+  const auto tokens = c.integer(3, "tokens"), width = c.integer(4, "width");
+  auto x = c.array<float>(0, "x", c.count(tokens, width));
+  const auto cls = c.array<float>(1, "classEmbedding", c.count(width));
+  const auto positions = c.array<float>(2, "positions", c.count(tokens, width));
+  c.check(lazy.get(c).assemble_tokens({x.data(), cls.data(), positions.data(), 1, tokens, width}));
+  return float_array(c.env(), x);
+}
+
+Napi::Value gather_tokens(const Call& c, LazyDevice& lazy) {
+  const auto length = c.integer(3, "length"), vocabulary = c.integer(4, "vocabulary");
+  const auto width = c.integer(5, "width");
+  const auto ids = c.array<int32_t>(0, "ids", c.count(length));
+  for (int32_t id : ids) {
+    if (id < 0 || id >= vocabulary) c.bad("ids below " + std::to_string(vocabulary), "ids");
+  }
+  const auto table = c.array<float>(1, "table", c.count(vocabulary, width));
+  const auto positions = c.array<float>(2, "positions", c.count(length, width));
+  std::vector<float> x(c.count(length, width));
+  c.check(lazy.get(c).gather_tokens(
+      {ids.data(), table.data(), TableType::kF32, positions.data(), x.data(), 1, length, width}));
+  return float_array(c.env(), x);
+}
+
+Napi::Value head(const Call& c, LazyDevice& lazy) {
+  const auto tokens = c.integer(6, "tokens"), k = c.integer(7, "k"), width = c.integer(8, "width");
+  const auto columns = c.integer(9, "columns", 0, 4096);
+  const auto h = c.array<float>(0, "h", c.count(tokens, k));
+  const auto w = c.array<float>(1, "w", c.count(width, k));
+  const auto b = c.array<float>(2, "b", c.count(width));
+  const auto norm_weight = c.array<float>(3, "normWeight", c.count(width));
+  const auto norm_bias = c.array<float>(4, "normBias", c.count(width));
+  std::vector<float> text, dots, mean(c.count(width)), vectors(c.count(tokens, width));
+  if (columns > 0) {
+    text = c.array<float>(5, "text", c.count(columns, width));
+    dots.resize(c.count(tokens, columns));
+  }
+  auto packed = Linear::make(lazy.shared(c), {w.data(), b.data(), width, k});
+  c.check(packed.status());
+  c.check(
+      lazy.get(c).head({h.data(), k, packed.value().packed(), norm_weight.data(), norm_bias.data(),
+                        columns > 0 ? text.data() : nullptr, columns, mean.data(),
+                        columns > 0 ? dots.data() : nullptr, vectors.data(), tokens, width}));
+  Napi::Object out = Napi::Object::New(c.env());
+  out.Set("mean", float_array(c.env(), mean));
+  out.Set("dots", float_array(c.env(), dots));
+  out.Set("vectors", float_array(c.env(), vectors));
+  return out;
+}
+
+Napi::Value gate(const Call& c, LazyDevice& lazy) {
+  const auto width = c.integer(5, "width"), hidden = c.integer(6, "hidden");
+  const auto groups = c.integer(7, "groups", 1, 64);
+  const auto mean = c.array<float>(0, "mean", c.count(width));
+  const auto w1 = c.array<float>(1, "w1", c.count(hidden, width));
+  const auto b1 = c.array<float>(2, "b1", c.count(hidden));
+  const auto w2 = c.array<float>(3, "w2", c.count(2 * groups, hidden));
+  const auto b2 = c.array<float>(4, "b2", c.count(2 * groups));
+  std::vector<float> out(c.count(groups, 2));
+  c.check(lazy.get(c).gate({mean.data(), w1.data(), b1.data(), w2.data(), b2.data(), out.data(),
+                            width, hidden, groups}));
+  return float_array(c.env(), out);
+}
+
 }  // namespace
 
 Napi::Object make_kernels(Napi::Env env) {
@@ -259,6 +332,11 @@ Napi::Object make_kernels(Napi::Env env) {
   op("loraBlend", lora_blend);
   op("resizePositions", [](const Call& c, LazyDevice&) { return positions(c); });
   op("fuseMap", fuse_map);
+  op("patchify", patchify);
+  op("assembleTokens", assemble_tokens);
+  op("gatherTokens", gather_tokens);
+  op("head", head);
+  op("gate", gate);
   return o;
 }
 

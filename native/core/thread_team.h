@@ -19,6 +19,10 @@ namespace acd {
 // Threads that affinity and the cgroup's CPU quota allow, at least 1.
 int available_cpus();
 
+// Called by a thread that computes, for itself: steps behind the threads that answer (the event
+// loop above all), which on a machine without a spare core would otherwise wait for its time slice.
+void step_behind();
+
 class ThreadTeam {
  public:
   // The process's team; it ends when nobody holds it any more.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "core/thread_team.h"
 #include "ops/preprocess/preprocess.h"
 #include "ops/resize/resize.h"
 
@@ -136,6 +137,7 @@ void Session::close(bool stop_running, std::function<void()> closed) {
 }
 
 void Session::main() {
+  step_behind();
   for (;;) {
     Batch batch = next_batch();
     if (batch.empty()) break;

@@ -1,6 +1,6 @@
 // One loaded model at work: a bounded queue and one scheduler thread that forms batches.
 //
-//   - submit_* copies nothing and blocks on nothing: it takes the job over or refuses it.
+//   - submit copies nothing and blocks on nothing: it takes the job over or refuses it.
 //   - Every accepted job calls its `done` exactly once, from the scheduler thread or from cancel()
 //     or close(); `done` must not call back into the session.
 //   - A waiting job is cancelled at once, a running one between two layers. In a batch the others

@@ -386,7 +386,12 @@ describe('identity', () => {
 describe('what does not make up one model is refused with its own sentence', () => {
   const cases: [name: string, options: PlanOptions, code: string, message: string][] = [
     ['nothing at all', {}, 'ERR_ACD_NO_MODEL', 'neither'],
-    ['a backbone alone', { backbone: clip() }, 'ERR_ACD_INVALID_ARG', 'for adapter'],
+    [
+      'a backbone alone',
+      { backbone: clip() },
+      'ERR_ACD_INVALID_ARG',
+      'an adapter beside the backbone',
+    ],
     ['an adapter alone', { adapter: adapter() }, 'ERR_ACD_INVALID_ARG', 'for backbone'],
     [
       'a bundle with a backbone',

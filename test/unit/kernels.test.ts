@@ -1,0 +1,106 @@
+// Every op of the backend is callable from JavaScript, and does what its contract says. The ops with
+// large inner loops are held against their references natively; here are the small ones.
+import { readdirSync } from 'node:fs';
+import * as path from 'node:path';
+import { kernels } from '../../lib';
+import { uniform } from './../helpers/synth';
+
+const values = (name: string, n: number) => uniform(`kernels.${name}`, [n], 1, 1);
+const dot = (a: Float32Array, i: number, b: Float32Array, j: number, n: number) => {
+  let sum = 0;
+  for (let k = 0; k < n; k++) sum += a[i + k]! * b[j + k]!;
+  return sum;
+};
+const expectClose = (actual: Float32Array, expected: number[]) => {
+  expect(actual).toHaveLength(expected.length);
+  for (const [i, v] of expected.entries()) expect(actual[i]).toBeCloseTo(v, 5);
+};
+
+test('every folder of native/ops is a kernel', () => {
+  const folders = readdirSync(path.join(__dirname, '..', '..', 'native', 'ops'));
+  const expected = folders.flatMap((op) =>
+    op === 'resize'
+      ? ['resizeBicubic', 'resizeNearest', 'resizeMap']
+      : [op.replace(/_(.)/g, (_, c: string) => c.toUpperCase())],
+  );
+  expect(Object.keys(kernels).sort()).toEqual(expected.sort());
+});
+
+test('patchify lays patches out as rows of channel, y, x', () => {
+  const image = Float32Array.from({ length: 3 * 4 * 4 }, (_, i) => i);
+  const rows = kernels.patchify(image, 4, 2);
+  expect([...rows.subarray(0, 12)]).toEqual([0, 1, 4, 5, 16, 17, 20, 21, 32, 33, 36, 37]);
+  expect([...rows.subarray(12, 16)]).toEqual([2, 3, 6, 7]);
+});
+
+test('assembleTokens puts the class first and adds positions', () => {
+  const [x, cls, positions] = [values('x', 6), values('cls', 2), values('positions', 6)];
+  const out = kernels.assembleTokens(x, cls, positions, 3, 2);
+  expectClose(
+    out,
+    [0, 1, 2, 3, 4, 5].map((i) => (i < 2 ? cls[i]! : x[i]!) + positions[i]!),
+  );
+});
+
+test('gatherTokens looks ids up and refuses those outside the table', () => {
+  const [table, positions] = [values('table', 10), values('text positions', 4)];
+  const out = kernels.gatherTokens(new Int32Array([4, 1]), table, positions, 2, 5, 2);
+  expectClose(
+    out,
+    [8, 9, 2, 3].map((at, i) => table[at]! + positions[i]!),
+  );
+  expect(() => kernels.gatherTokens(new Int32Array([5, 1]), table, positions, 2, 5, 2)).toThrow(
+    expect.objectContaining({ code: 'ERR_ACD_INVALID_ARG' }),
+  );
+});
+
+test('head gives unit vectors, their mean and their dots with the text', () => {
+  const [N, k, E, columns] = [5, 8, 16, 3];
+  const [h, w, b] = [values('h', N * k), values('w', E * k), values('b', E)];
+  const [scale, shift, text] = [
+    values('scale', E),
+    values('shift', E),
+    values('text', columns * E),
+  ];
+  const out = kernels.head(h, w, b, scale, shift, text, N, k, E, columns);
+  const expected = Array.from({ length: N }, (_, t) => {
+    const y = Array.from({ length: E }, (_, e) => b[e]! + dot(h, t * k, w, e * k, k));
+    const mean = y.reduce((s, v) => s + v, 0) / E;
+    const deviation = Math.sqrt(y.reduce((s, v) => s + (v - mean) ** 2, 0) / E + 1e-5);
+    const v = y.map((u, e) => ((u - mean) / deviation) * scale[e]! + shift[e]!);
+    const length = Math.hypot(...v);
+    return v.map((u) => u / length);
+  });
+  expectClose(out.vectors, expected.flat());
+  expectClose(
+    out.mean,
+    Array.from({ length: E }, (_, e) => expected.reduce((s, v) => s + v[e]!, 0) / N),
+  );
+  expectClose(
+    out.dots,
+    expected.flatMap((v) =>
+      Array.from({ length: columns }, (_, c) => dot(Float32Array.from(v), 0, text, c * E, E)),
+    ),
+  );
+});
+
+test('gate sums to one over the groups, for each column', () => {
+  const [E, H, G] = [8, 6, 4];
+  const out = kernels.gate(
+    values('mean', E),
+    values('w1', H * E),
+    values('b1', H),
+    values('w2', 2 * G * H),
+    values('b2', 2 * G),
+    E,
+    H,
+    G,
+  );
+  for (const column of [0, 1]) {
+    const sum = Array.from({ length: G }, (_, g) => out[2 * g + column]!).reduce(
+      (s, v) => s + v,
+      0,
+    );
+    expect(sum).toBeCloseTo(1, 6);
+  }
+});
