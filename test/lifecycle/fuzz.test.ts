@@ -70,6 +70,10 @@ test('kernels: 6,000 calls with wrong types, sizes and buffers give errors or re
       attention: [f32(2 * 3 * 64), 2, 1, true], convTokens: [f32(9 * 2), f32(3 * 2 * 9), 3, 2, 3, 3, 1],
       loraBlend: [f32(8), f32(4), f32(8), f32(4), 2, 4, 2], resizePositions: [f32(5 * 3), 2, 3, 3],
       fuseMap: [f32(2 * 4 * 4), f32(8), 2, 2, 8, 3, 1],
+      patchify: [f32(3 * 16), 4, 2], assembleTokens: [f32(6), f32(2), f32(6), 3, 2],
+      gatherTokens: [new Int32Array([1, 4]), f32(10), f32(4), 2, 5, 2],
+      head: [f32(6), f32(8), f32(4), f32(4), f32(4), f32(12), 3, 2, 4, 3],
+      gate: [f32(4), f32(12), f32(3), f32(12), f32(4), 4, 3, 2],
     };
     if (names.sort().join() !== Object.keys(valid).sort().join()) throw new Error('kernels: ' + names);
     for (const [name, args] of Object.entries(valid)) native.kernels[name](...args);
