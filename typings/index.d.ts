@@ -499,6 +499,8 @@ interface ModelConfig {
   kernelSizes: number[]; // odd
   adapterHidden: number; // H
   quickGelu: boolean;
+  /** A uint32 that the token embedding is computed from (see native/ops/gather_tokens); else it is stored. */
+  tokenEmbeddingSeed?: number;
 }
 
 interface NativeRegion {
@@ -609,10 +611,10 @@ interface NativeKernels {
     tokens: number,
     width: number,
   ): Float32Array;
-  /** table[ids] + positions: ids [L], table [V, W], positions [L, W] -> [L, W]. */
+  /** table[ids] + positions: ids [L], table [V, W] or the seed of one, positions [L, W] -> [L, W]. */
   gatherTokens(
     ids: Int32Array,
-    table: Float32Array,
+    table: Float32Array | number,
     positions: Float32Array,
     length: number,
     vocabulary: number,
@@ -655,7 +657,7 @@ interface WriteOptions {
     signal?: AbortSignal;
 }
 
-type BackboneSizes = Pick<ModelConfig, 'patchSize' | 'pretrainGrid' | 'visionWidth' | 'visionLayers' | 'visionHeads' | 'textWidth' | 'textLayers' | 'textHeads' | 'vocabSize' | 'contextLength'>;
+type BackboneSizes = Pick<ModelConfig, 'patchSize' | 'pretrainGrid' | 'visionWidth' | 'visionLayers' | 'visionHeads' | 'textWidth' | 'textLayers' | 'textHeads' | 'vocabSize' | 'contextLength' | 'tokenEmbeddingSeed'>;
 
 interface ConvertOptions extends WriteOptions {
     /** Type of the floating-point tensors in the output; integers stay as they are. Default keep. */

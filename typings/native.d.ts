@@ -52,6 +52,8 @@ export interface ModelConfig {
   kernelSizes: number[]; // odd
   adapterHidden: number; // H
   quickGelu: boolean;
+  /** A uint32 that the token embedding is computed from (see native/ops/gather_tokens); else it is stored. */
+  tokenEmbeddingSeed?: number;
 }
 
 export interface ModelSpec {
@@ -285,10 +287,10 @@ export interface NativeKernels {
     tokens: number,
     width: number,
   ): Float32Array;
-  /** table[ids] + positions: ids [L], table [V, W], positions [L, W] -> [L, W]. */
+  /** table[ids] + positions: ids [L], table [V, W] or the seed of one, positions [L, W] -> [L, W]. */
   gatherTokens(
     ids: Int32Array,
-    table: Float32Array,
+    table: Float32Array | number,
     positions: Float32Array,
     length: number,
     vocabulary: number,

@@ -2,6 +2,7 @@
 import type { ModelConfig } from '../../typings/native';
 import type { Checkpoint } from './checkpoint';
 import { mismatch } from './failures';
+import { METADATA_KEYS, storedTokenEmbeddingSeed } from './hyperparameters';
 import { checkPresent, countIndices, type Shapes, selectTensors, sizesOf } from './shape-check';
 import {
   adapterTensors,
@@ -22,6 +23,7 @@ export type BackboneSizes = Pick<
   | 'textHeads'
   | 'vocabSize'
   | 'contextLength'
+  | 'tokenEmbeddingSeed'
 >;
 
 export interface Backbone {
@@ -40,8 +42,10 @@ export function inferBackbone(checkpoint: Checkpoint): Backbone {
   const what = checkpoint.path;
   const tensors = backboneTensors(checkpoint);
   checkFamily(checkpoint, tensors);
-  checkPresent(what, tensors, LANDMARKS);
-  const sizes = readSizes(what, tensors);
+  const seed = tokenEmbeddingSeed(checkpoint, tensors);
+  const landmarks = seed === undefined ? LANDMARKS : LANDMARKS.filter((name) => name !== TOKENS);
+  checkPresent(what, tensors, landmarks);
+  const sizes = readSizes(what, tensors, seed);
   return { sizes, tensors: selectTensors(what, tensors, backboneShapes(sizes)) };
 }
 
@@ -51,11 +55,12 @@ export function looksLikeBackbone(checkpoint: Checkpoint): boolean {
   return LANDMARKS.some((name) => tensors.has(name)) || tensors.has(RESNET);
 }
 
+const TOKENS = 'token_embedding.weight';
 const LANDMARKS = [
   'visual.conv1.weight',
   'visual.class_embedding',
   'visual.positional_embedding',
-  'token_embedding.weight',
+  TOKENS,
   'positional_embedding',
 ];
 const RESNET = 'visual.layer1.0.conv1.weight';
@@ -81,11 +86,25 @@ function checkFamily(checkpoint: Checkpoint, tensors: NamedTensors): void {
   }
 }
 
-function readSizes(what: string, tensors: NamedTensors): BackboneSizes {
+/** The seed that a checkpoint has in place of its token table. */
+function tokenEmbeddingSeed(checkpoint: Checkpoint, tensors: NamedTensors): number | undefined {
+  const seed = storedTokenEmbeddingSeed(checkpoint);
+  if (seed === undefined || !tensors.has(TOKENS)) return seed;
+  throw mismatch(
+    `Expected either ${TOKENS} or ${METADATA_KEYS.tokenEmbeddingSeed} in ${checkpoint.path} but it holds both`,
+    'They may be two different tables: write the file again with the one that the model was trained with.',
+  );
+}
+
+// A table that is computed has a row for every token of CLIP's vocabulary.
+const CLIP_VOCABULARY = 49408;
+
+function readSizes(what: string, tensors: NamedTensors, seed: number | undefined): BackboneSizes {
   const [visionWidth, channels, patchSize] = sizesOf(what, tensors, 'visual.conv1.weight', 4);
   const [positions] = sizesOf(what, tensors, 'visual.positional_embedding', 2);
-  const [vocabSize, textWidth] = sizesOf(what, tensors, 'token_embedding.weight', 2);
-  const [contextLength] = sizesOf(what, tensors, 'positional_embedding', 2);
+  const [contextLength, positionWidth] = sizesOf(what, tensors, 'positional_embedding', 2);
+  const [vocabSize, textWidth] =
+    seed === undefined ? sizesOf(what, tensors, TOKENS, 2) : [CLIP_VOCABULARY, positionWidth];
   if (channels !== 3) {
     throw mismatch(
       `Expected 3 colour channels for visual.conv1.weight of ${what}, got ${channels}`,
@@ -108,6 +127,7 @@ function readSizes(what: string, tensors: NamedTensors): BackboneSizes {
     textHeads: headsOf64(what, 'text', textWidth!),
     vocabSize: vocabSize!,
     contextLength: contextLength!,
+    ...(seed === undefined ? {} : { tokenEmbeddingSeed: seed }),
   };
 }
 
@@ -136,7 +156,7 @@ export function backboneShapes(s: BackboneSizes): Shapes {
     ['visual.ln_pre.bias', [s.visionWidth]],
   ]);
   addTower(shapes, 'visual.transformer', s.visionWidth, s.visionLayers);
-  shapes.set('token_embedding.weight', [s.vocabSize, s.textWidth]);
+  if (s.tokenEmbeddingSeed === undefined) shapes.set(TOKENS, [s.vocabSize, s.textWidth]);
   shapes.set('positional_embedding', [s.contextLength, s.textWidth]);
   addTower(shapes, 'transformer', s.textWidth, s.textLayers);
   return shapes;

@@ -97,7 +97,9 @@ const LETTERS: ReadonlyMap<string, string> = new Map([
 function describeBackbone(s: BackboneSizes): string {
   const letter = LETTERS.get(`${s.visionWidth}/${s.visionLayers}`);
   const name = letter === undefined ? `ViT/${s.patchSize}` : `ViT-${letter}/${s.patchSize}`;
-  return `CLIP ${name}, ${s.visionLayers}+${s.textLayers} layers, width ${s.visionWidth}/${s.textWidth}, stored at ${s.pretrainGrid * s.patchSize} px`;
+  const seed = s.tokenEmbeddingSeed;
+  const tokens = seed === undefined ? '' : `, token table computed from seed ${seed}`;
+  return `CLIP ${name}, ${s.visionLayers}+${s.textLayers} layers, width ${s.visionWidth}/${s.textWidth}, stored at ${s.pretrainGrid * s.patchSize} px${tokens}`;
 }
 
 function describeAdapter(s: AdapterSizes): string {

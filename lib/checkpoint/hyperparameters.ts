@@ -12,6 +12,7 @@ export const METADATA_KEYS = {
   textLoraAlpha: 'acd.text_lora_alpha',
   quickGelu: 'acd.quick_gelu',
   imageSize: 'acd.image_size',
+  tokenEmbeddingSeed: 'acd.token_embedding_seed',
 } as const;
 
 export interface Hyperparameters {
@@ -67,6 +68,16 @@ function storedBoolean(checkpoint: Checkpoint, key: string): boolean {
   if (typeof value === 'boolean') return value;
   if (value === 'true' || value === 'false') return value === 'true';
   throw badValue(checkpoint, key, 'true or false', value);
+}
+
+/** The uint32 that stands for the token embedding in checkpoints of ours that leave the table out. */
+export function storedTokenEmbeddingSeed(checkpoint: Checkpoint): number | undefined {
+  const key = METADATA_KEYS.tokenEmbeddingSeed;
+  const value = checkpoint.metadata.get(key);
+  if (value === undefined) return undefined;
+  const seed = /^(0|[1-9]\d{0,9})$/.test(String(value)) ? Number(value) : Number.NaN;
+  if (seed < 2 ** 32) return seed;
+  throw badValue(checkpoint, key, 'an integer between 0 and 4294967295', value);
 }
 
 function badValue(

@@ -43,6 +43,7 @@ class Call {
     if (!info_[i].IsString()) bad("string", name);
     return info_[i].As<Napi::String>().Utf8Value();
   }
+  bool is_number(size_t i) const { return info_[i].IsNumber(); }
   bool is_null(size_t i) const { return info_[i].IsNull() || info_[i].IsUndefined(); }
 
   template <typename T>
@@ -259,11 +260,18 @@ Napi::Value gather_tokens(const Call& c, LazyDevice& lazy) {
   for (int32_t id : ids) {
     if (id < 0 || id >= vocabulary) c.bad("ids below " + std::to_string(vocabulary), "ids");
   }
-  const auto table = c.array<float>(1, "table", c.count(vocabulary, width));
+  std::vector<float> table;
+  uint32_t seed = 0;
+  const bool seeded = c.is_number(1);
+  if (seeded)
+    seed = static_cast<uint32_t>(c.integer(1, "table", 0, int64_t{0xffffffff}));
+  else
+    table = c.array<float>(1, "table", c.count(vocabulary, width));
   const auto positions = c.array<float>(2, "positions", c.count(length, width));
   std::vector<float> x(c.count(length, width));
-  c.check(lazy.get(c).gather_tokens(
-      {ids.data(), table.data(), TableType::kF32, positions.data(), x.data(), 1, length, width}));
+  c.check(lazy.get(c).gather_tokens({ids.data(), table.data(),
+                                     seeded ? TableType::kSeeded : TableType::kF32,
+                                     positions.data(), x.data(), 1, length, width, seed}));
   return float_array(c.env(), x);
 }
 

@@ -72,6 +72,10 @@ ModelConfig config_of(Napi::Env env, const Napi::Value& value) {
   c.kernel_sizes = f.integers("kernelSizes", 1, 1 << 10);
   c.adapter_hidden = size("adapterHidden");
   c.quick_gelu = f.boolean("quickGelu");
+  if (f.has("tokenEmbeddingSeed")) {
+    c.token_embedding_seed =
+        static_cast<uint32_t>(f.integer("tokenEmbeddingSeed", 0, int64_t{0xffffffff}));
+  }
   if (size("visionHeads") * 64 != c.vision_width || size("textHeads") * 64 != c.text_width) {
     throw_status(env, Status(Code::kUnsupported,
                              "Expected attention heads of width 64 but received towers of width " +

@@ -239,6 +239,7 @@ Napi::Object config_object(Napi::Env env, const ModelConfig& c) {
   list("kernelSizes", c.kernel_sizes);
   number("adapterHidden", static_cast<double>(c.adapter_hidden));
   o.Set("quickGelu", Napi::Boolean::New(env, c.quick_gelu));
+  if (c.token_embedding_seed) number("tokenEmbeddingSeed", *c.token_embedding_seed);
   return o;
 }
 

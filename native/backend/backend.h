@@ -28,7 +28,7 @@
 
 namespace acd {
 
-constexpr uint32_t kAbiVersion = 1;
+constexpr uint32_t kAbiVersion = 2;
 
 struct BackendTable {
   uint32_t abi_version;

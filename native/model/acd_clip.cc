@@ -73,17 +73,26 @@ Status AcdClip::load_vision(WeightReader& reader) {
   return Status();
 }
 
-Status AcdClip::load_text(WeightReader& reader) {
-  const ModelConfig& c = config_;
-  const int64_t w = c.text_width, r = c.text_lora_rank;
-  auto table = reader.read_table("token_embedding.weight", {c.vocab_size, w});
+Status AcdClip::load_token_table(WeightReader& reader) {
+  if (config_.token_embedding_seed) {
+    token_type_ = TableType::kSeeded;
+    return Status();
+  }
+  auto table =
+      reader.read_table("token_embedding.weight", {config_.vocab_size, config_.text_width});
   if (!table.ok()) return table.status();
   auto placed = DeviceArray<uint8_t>::make(device_, table.value().bytes.bytes());
   if (!placed.ok()) return placed.status();
   token_table_ = std::move(placed.value());
   token_type_ = table.value().type;
-  ACD_RETURN_IF_ERROR(device_->upload(token_table_.data(), table.value().bytes.data(),
-                                      table.value().bytes.bytes()));
+  return device_->upload(token_table_.data(), table.value().bytes.data(),
+                         table.value().bytes.bytes());
+}
+
+Status AcdClip::load_text(WeightReader& reader) {
+  const ModelConfig& c = config_;
+  const int64_t w = c.text_width, r = c.text_lora_rank;
+  ACD_RETURN_IF_ERROR(load_token_table(reader));
   ACD_RETURN_IF_ERROR(
       keep(load_floats(device_, reader, "positional_embedding", {c.context_length, w}),
            text_positions_));
@@ -301,7 +310,8 @@ Status AcdClip::encode_text(const std::vector<int32_t>& tokens, int64_t prompts,
       device_->upload(ids.value().data(), tokens.data(), tokens.size() * sizeof(int32_t)));
   float* x = a.x.data();
   ACD_RETURN_IF_ERROR(device_->gather_tokens({ids.value().data(), token_table_.data(), token_type_,
-                                              text_positions_.data(), x, prompts, length, w}));
+                                              text_positions_.data(), x, prompts, length, w,
+                                              c.token_embedding_seed.value_or(0)}));
   const Activation act = c.quick_gelu ? Activation::kQuickGelu : Activation::kGelu;
   out.assign(static_cast<size_t>(c.groups * prompts * w), 0.0f);
   for (int64_t layer = 0; layer < c.text_levels.back(); ++layer) {

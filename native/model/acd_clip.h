@@ -80,6 +80,7 @@ class AcdClip {
   AcdClip() = default;
   Status load_vision(WeightReader& reader);
   Status load_text(WeightReader& reader);
+  Status load_token_table(WeightReader& reader);
   Status run_vision(Workspace& ws, int64_t items, bool vectors, const Cancelled& cancelled) const;
   Status finish_image(Workspace& ws, int64_t item, const ImageRequest& request, bool vectors,
                       ImageResult& out) const;
@@ -94,7 +95,7 @@ class AcdClip {
   std::vector<Block> vision_blocks_;
   std::vector<ImageAdapterGroup> image_groups_;
 
-  DeviceArray<uint8_t> token_table_;
+  DeviceArray<uint8_t> token_table_;  // empty when it is computed from a seed
   TableType token_type_ = TableType::kF32;
   Floats text_positions_;
   std::vector<Block> text_blocks_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,7 @@ struct ModelConfig {
   std::vector<int64_t> kernel_sizes;
   int64_t adapter_hidden = 0;  // H
   bool quick_gelu = false;
+  std::optional<uint32_t> token_embedding_seed;  // the token table is computed, not stored
 
   int64_t grid() const { return image_size / patch_size; }
   int64_t patches() const { return grid() * grid(); }  // N

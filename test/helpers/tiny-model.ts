@@ -72,7 +72,12 @@ async function write(
   shapes: Iterable<[string, number[]]>,
 ): Promise<string> {
   const tensors = [...shapes].map(([name, shape]) => synthetic(name, shape, sizes.seed));
-  await writeSafetensors(file, tensors, { [METADATA_KEYS.imageSize]: String(sizes.imageSize) });
+  await writeSafetensors(file, tensors, {
+    [METADATA_KEYS.imageSize]: String(sizes.imageSize),
+    ...(sizes.tokenEmbeddingSeed !== undefined && {
+      [METADATA_KEYS.tokenEmbeddingSeed]: String(sizes.tokenEmbeddingSeed),
+    }),
+  });
   return file;
 }
 

@@ -1,6 +1,6 @@
 // Every op of the backend is callable from JavaScript, and does what its contract says. The ops with
 // large inner loops are held against their references natively; here are the small ones.
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import * as path from 'node:path';
 import { kernels } from '../../lib';
 import { uniform } from './../helpers/synth';
@@ -52,6 +52,27 @@ test('gatherTokens looks ids up and refuses those outside the table', () => {
   expect(() => kernels.gatherTokens(new Int32Array([5, 1]), table, positions, 2, 5, 2)).toThrow(
     expect.objectContaining({ code: 'ERR_ACD_INVALID_ARG' }),
   );
+});
+
+test('gatherTokens computes a table from its seed, bit for bit as the reference', () => {
+  const fixture = path.join(__dirname, '..', 'fixtures', 'text', 'seeded-rows.json');
+  const { rows } = JSON.parse(readFileSync(fixture, 'utf8')) as {
+    rows: { seed: number; width: number; row: number; hex: string }[];
+  };
+  expect(rows.length).toBeGreaterThan(5);
+  for (const { seed, width, row, hex } of rows) {
+    const none = new Float32Array(width);
+    const out = kernels.gatherTokens(new Int32Array([row]), seed, none, 1, 49408, width);
+    expect(Buffer.from(out.buffer).toString('hex')).toBe(hex);
+  }
+});
+
+test('gatherTokens refuses a seed that is no uint32', () => {
+  for (const seed of [-1, 0.5, 2 ** 32, Number.NaN]) {
+    const call = () =>
+      kernels.gatherTokens(new Int32Array([0]), seed, new Float32Array(2), 1, 5, 2);
+    expect(call).toThrow(expect.objectContaining({ code: 'ERR_ACD_INVALID_ARG' }));
+  }
 });
 
 test('head gives unit vectors, their mean and their dots with the text', () => {

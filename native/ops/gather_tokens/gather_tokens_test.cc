@@ -1,5 +1,6 @@
 #include "ops/gather_tokens/gather_tokens.h"
 
+#include <cstring>
 #include <random>
 
 #include "op_test.h"
@@ -13,6 +14,8 @@ struct Case {
   int64_t sequences, length, width, vocabulary;
 };
 const Case kCases[] = {{1, 1, 1, 1}, {2, 7, 63, 11}, {3, 77, 65, 101}, {1, 77, 512, 3}};
+
+const TableType kTypes[] = {TableType::kF32, TableType::kF16, TableType::kBf16, TableType::kSeeded};
 
 struct Problem {
   Problem(const Case& c, TableType type)
@@ -32,7 +35,9 @@ struct Problem {
   }
   GatherTokensParams params(Floats& x) const {
     const void* table = type == TableType::kF32 ? static_cast<const void*>(f32.data()) : u16.data();
-    return {ids.data(), table, type, positions.data(), x.data(), c.sequences, c.length, c.width};
+    if (type == TableType::kSeeded) table = nullptr;
+    return {ids.data(),  table,    type,    positions.data(), x.data(),
+            c.sequences, c.length, c.width, 0xfedcba98u};
   }
 
   Case c;
@@ -48,11 +53,17 @@ Floats run(const Device& device, const Problem& p) {
   return x;
 }
 
+uint32_t bits(float v) {
+  uint32_t b;
+  std::memcpy(&b, &v, sizeof b);
+  return b;
+}
+
 }  // namespace
 
-TEST_CASE("gather_tokens equals its definition byte for byte from tables of every type") {
+TEST_CASE("gather_tokens equals its definition byte for byte from tables of every kind") {
   const auto device = cpu_device(2);
-  for (TableType type : {TableType::kF32, TableType::kF16, TableType::kBf16}) {
+  for (TableType type : kTypes) {
     for (const Case& c : kCases) {
       const Problem p(c, type);
       Floats expected(c.sequences * c.length * c.width);
@@ -63,8 +74,31 @@ TEST_CASE("gather_tokens equals its definition byte for byte from tables of ever
 }
 
 TEST_CASE("gather_tokens gives the same bytes on any number of threads") {
-  for (TableType type : {TableType::kF32, TableType::kF16, TableType::kBf16}) {
+  for (TableType type : kTypes) {
     const Problem p({3, 77, 512, 5}, type);
     check_same_bytes_on_any_threads([&](const Device& device) { return run(device, p); });
+  }
+}
+
+TEST_CASE("a seed gives the table that every language makes of it, bit for bit") {
+  struct Known {
+    uint32_t seed, first, second, last;  // elements 0 and 64 of row 0, element 64 of the last row
+  };
+  const int64_t width = 65;
+  const std::vector<int32_t> ids = {0, 49407};
+  const std::vector<float> positions(2 * width, 0.0f);
+  const auto device = cpu_device(1);
+  for (const Known& k :
+       {Known{0, 0x3e21d15f, 0xbca88fe7, 0xbc805c80}, Known{7, 0xbe16616a, 0xbe1a68c8, 0xbd598520},
+        Known{0xffffffffu, 0xbde21c20, 0xbd8c59f3, 0xbe3c3e0d}}) {
+    CAPTURE(k.seed);
+    std::vector<float> x(2 * width);
+    REQUIRE(device
+                ->gather_tokens({ids.data(), nullptr, TableType::kSeeded, positions.data(),
+                                 x.data(), 1, 2, width, k.seed})
+                .ok());
+    CHECK(bits(x[0]) == k.first);
+    CHECK(bits(x[64]) == k.second);
+    CHECK(bits(x[129]) == k.last);
   }
 }
