@@ -52,7 +52,7 @@ async function calibrate(args: string[], flags: CalibrateFlags, io: Io): Promise
       'Say what the pictures show, for example --class "metal nut".',
     );
   }
-  const text = await readTextOptions(flags);
+  const text = await readTextOptions(flags, io);
   const { inputs, known } = await expandInputs(args, io);
   const model = await loadModel(flags, io);
   try {

@@ -6,6 +6,7 @@ import { COLORMAPS, type Colormap, type HeatmapOptions, type OverlayOptions } fr
 import { type Profile, readProfile } from '../model/profile';
 import type { DetectOptions } from '../model/types';
 import { UsageError } from './exit';
+import type { Io } from './io';
 import { addModelOptions, type ModelOptions } from './model-options';
 import { FORMATS, type Format } from './output';
 import { integer, number, optionalNumber } from './parsers';
@@ -100,6 +101,7 @@ function addDrawingOptions(command: Command): void {
 export async function readDetectOptions(
   flags: DetectFlags,
   inputs: readonly string[],
+  io: Io,
 ): Promise<DetectSettings> {
   checkCombination(flags, inputs);
   await checkFolders(flags);
@@ -111,7 +113,7 @@ export async function readDetectOptions(
     new PictureFiles(flag === true ? folder : flag, suffix);
   return {
     options: {
-      ...(await readTextOptions(flags)),
+      ...(await readTextOptions(flags, io)),
       ...(profile !== undefined && { profile }),
       ...(flags.threshold !== undefined && { threshold: flags.threshold }),
       map: flags.map ?? (draws ? mapSize(flags) : 'none'),

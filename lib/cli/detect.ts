@@ -67,7 +67,7 @@ export function addDetect(program: Command, io: Io, exit: (code: number) => void
 }
 
 async function detect(args: string[], flags: DetectFlags, io: Io): Promise<number> {
-  const settings = await readDetectOptions(flags, args);
+  const settings = await readDetectOptions(flags, args, io);
   const { inputs, known } = await expandInputs(args, io);
   const model = await loadModel(flags, io);
   const stop = new AbortController();
@@ -122,6 +122,7 @@ function count(row: Row, tally: Tally, progress: Progress): void {
   if (row.error === undefined) return;
   tally.failed++;
   progress.say(`acd-clip: ${row.path}: ${row.error.message}`);
+  if (row.error.help !== undefined) progress.say(row.error.help);
 }
 
 function summaryOf({ pictures, judged, anomalous, failed }: Tally, ms: number): string {

@@ -3,7 +3,17 @@ import { readFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { AcdClipError } from '../errors';
 import type { DetectOptions } from '../model/types';
-import { checkPrompts, type Prompts, readNouns } from '../text';
+import {
+  checkPrompts,
+  classesOf,
+  type Nouns,
+  nounFor,
+  type Prompts,
+  publishedNoun,
+  readNouns,
+} from '../text';
+import { nearest } from '../validate';
+import { type Io, note } from './io';
 
 export interface TextOptions {
   class?: string;
@@ -33,15 +43,32 @@ export function addTextOptions(command: Command): Command {
     .option('--auto-orient', 'turn pictures as their EXIF orientation says');
 }
 
-export async function readTextOptions(o: TextOptions): Promise<TextSettings> {
+export async function readTextOptions(o: TextOptions, io: Io): Promise<TextSettings> {
+  const nouns = o.nouns === undefined ? undefined : await readNouns(o.nouns);
+  warnOfMissingNoun(o, nouns, io);
   return {
     ...(o.class !== undefined && { className: o.class }),
     ...(o.prompts !== undefined && { prompts: await readPrompts(o.prompts) }),
-    ...(o.nouns !== undefined && { nouns: await readNouns(o.nouns) }),
+    ...(nouns !== undefined && { nouns }),
     ...(o.dataset !== undefined && { dataset: o.dataset }),
     ...(o.domain !== undefined && { domain: o.domain }),
     ...(o.autoOrient !== undefined && { autoOrient: o.autoOrient }),
   };
+}
+
+/** A class without a noun is called by its name, which is often a slip of whoever typed it. */
+function warnOfMissingNoun(o: TextOptions, nouns: Nouns | undefined, io: Io): void {
+  const { class: className, dataset } = o;
+  if (className === undefined || dataset === undefined) return;
+  if (nouns && Object.hasOwn(nouns, className)) return;
+  if (publishedNoun(className, dataset) !== undefined) return;
+  const classes = classesOf(dataset);
+  const near = classes.includes(className) ? undefined : nearest(className, classes);
+  const meant = near === undefined ? '' : ` (did you mean "${near}"?)`;
+  note(
+    io,
+    `acd-clip: warning: ${dataset} has no noun for the class "${className}"${meant}: prompts will say "${nounFor(className)}"; --nouns gives it another`,
+  );
 }
 
 async function readPrompts(file: string): Promise<Prompts> {

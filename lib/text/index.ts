@@ -8,6 +8,7 @@ export {
   type NounOptions,
   type Nouns,
   nounFor,
+  publishedNoun,
 } from './nouns';
 export { readNouns } from './profile';
 export {

@@ -66,6 +66,9 @@ const MPDD_CLASSES = [
   'tubes',
 ];
 
+// Its defects are its classes, and go by their own names.
+const RSDD: Nouns = { Dent: 'Dent', Crush: 'Crush', Scratch: 'Scratch', Damage: 'Damage' };
+
 const industrial = (classes: readonly string[], nouns: Nouns): DatasetEntry => ({
   domain: 'industrial',
   classes,
@@ -82,7 +85,7 @@ const DATASETS: Readonly<Record<string, DatasetEntry>> = {
   VisA: industrial(Object.keys(VISA), VISA),
   MPDD: industrial(MPDD_CLASSES, MPDD),
   BTAD: industrial(['01', '02', '03'], {}),
-  RSDD: industrial(['Dent', 'Crush', 'Scratch', 'Damage'], {}),
+  RSDD: industrial(Object.keys(RSDD), RSDD),
   Brain: medical('Brain', SCAN),
   Liver: medical('Liver', SCAN),
   Retina: medical('Retina', SCAN),
@@ -114,20 +117,14 @@ export function nounFor(className: string, o: NounOptions = {}): string {
     throw invalid('className', 'name with at least one visible character', className);
   }
   checkOptions('nounFor', o, ['dataset', 'nouns']);
-  const entry = o.dataset === undefined ? undefined : find(o.dataset);
+  const published = o.dataset === undefined ? undefined : publishedNoun(className, o.dataset);
   if (o.nouns !== undefined) {
     if (!isPlainObject(o.nouns)) throw invalid('nouns', 'object of class: noun', o.nouns);
     if (Object.hasOwn(o.nouns, className)) {
       return checkString(`nouns[${show(className)}]`, o.nouns[className]);
     }
   }
-  if (typeof entry?.nouns === 'string') return entry.nouns;
-  // "metal nut" is the data set's metal_nut.
-  const published = className.replaceAll(' ', '_');
-  for (const name of [className, published]) {
-    if (entry && Object.hasOwn(entry.nouns, name)) return entry.nouns[name]!;
-  }
-  return className.replaceAll('_', ' ');
+  return published ?? className.replaceAll('_', ' ');
 }
 
 /**
@@ -146,6 +143,19 @@ export function domainOf(dataset: string): Domain {
  */
 export function classesOf(dataset: string): string[] {
   return [...find(dataset).classes];
+}
+
+/**
+ * The noun that a dataset's table has for a class, or undefined where it has none.
+ *
+ * @throws AcdClipError ERR_ACD_INVALID_ARG the dataset is not known
+ */
+export function publishedNoun(className: string, dataset: string): string | undefined {
+  const { nouns } = find(dataset);
+  if (typeof nouns === 'string') return nouns;
+  // "metal nut" is the data set's metal_nut.
+  const name = [className, className.replaceAll(' ', '_')].find((n) => Object.hasOwn(nouns, n));
+  return name === undefined ? undefined : nouns[name];
 }
 
 function find(dataset: unknown): DatasetEntry {

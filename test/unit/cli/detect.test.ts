@@ -137,6 +137,14 @@ describe('pictures that fail', () => {
     expect(err).toContain('3 pictures, 2 failed');
   });
 
+  it('are told with what to do about them', async () => {
+    const stdin = `${JSON.stringify({ path: at('set/a/00.png') })}\n`;
+    const { err } = await detect(['-'], { stdin });
+    expect(err).toContain(
+      `acd-clip: ${at('set/a/00.png')}: Expected a class for this picture but received none\nGive its line {`,
+    );
+  });
+
   it('are rows in the table and in csv too', async () => {
     const args = [at('broken.png'), '--class', 'nut'];
     expect((await detect(args)).out).toMatch(/broken\.png +- +- +- +error +-\n$/);
@@ -362,6 +370,28 @@ describe('prompts', () => {
       scores.push(rowsOf(out)[0].score);
     }
     expect(new Set(scores).size).toBe(5);
+  });
+
+  it('warn of a class that the dataset has no noun for, and go on', async () => {
+    const noun = at('own-nouns.json');
+    writeFileSync(noun, '{"zippr": "a zip"}');
+    const warned = async (...flags: string[]) => {
+      const { code, out, err } = await detect([at('set/a/00.png'), ...flags]);
+      expect(code).toBe(0);
+      expect(out).not.toContain('warning');
+      return lines(err).filter((line) => line.includes('warning'));
+    };
+    expect(await warned('--class', 'zippr', '--dataset', 'MVTec')).toEqual([
+      'acd-clip: warning: MVTec has no noun for the class "zippr" (did you mean "zipper"?): prompts will say "zippr"; --nouns gives it another',
+    ]);
+    expect(await warned('--class', 'bracket_black', '--dataset', 'MPDD')).toEqual([
+      'acd-clip: warning: MPDD has no noun for the class "bracket_black": prompts will say "bracket black"; --nouns gives it another',
+    ]);
+    expect(await warned('--class', 'zippr', '--dataset', 'MVTec', '--nouns', noun)).toEqual([]);
+    expect(await warned('--class', 'metal nut', '--dataset', 'MVTec')).toEqual([]);
+    expect(await warned('--class', 'Crush', '--dataset', 'RSDD')).toEqual([]);
+    expect(await warned('--class', 'anything', '--dataset', 'Liver')).toEqual([]);
+    expect(await warned('--class', 'zippr')).toEqual([]);
   });
 
   it('that are no JSON, or missing, end the run before a model is loaded', async () => {
