@@ -100,7 +100,8 @@ export class AcdClip {
 
   /**
    * Loads a model. Weights go from the file to native memory without passing through JavaScript,
-   * and are shared by every AcdClip and worker thread that loads the same files.
+   * and are shared by every AcdClip and worker thread that loads the same files. Without files it
+   * loads the starter model that comes with the package.
    *
    * @throws AcdClipError ERR_ACD_NO_MODEL, ERR_ACD_FILE_NOT_FOUND, ERR_ACD_CHECKPOINT_*,
    *   ERR_ACD_DEVICE_UNAVAILABLE, ERR_ACD_UNSUPPORTED, ERR_ACD_INVALID_ARG, ERR_ACD_UNKNOWN_OPTION,
@@ -427,10 +428,11 @@ export class AcdClip {
 
   async #detect(image: ImageInput, plan: DetectPlan, name: string): Promise<Detection> {
     plan.signal?.throwIfAborted();
-    const start = performance.now();
     // Both run at once; if one fails, the other's failure must not go unhandled.
     const text = plan.text();
     text.catch(() => {});
+    // Not before: the first prompt of a process builds the tokenizer.
+    const start = performance.now();
     const picture = await this.#decode(image, name, plan.autoOrient, plan.signal);
     const decodeMs = performance.now() - start;
     const { data } = await orAborted(text, plan.signal);

@@ -11,7 +11,7 @@ export const ERROR_CODES = [
   'ERR_ACD_CHECKPOINT_REFUSED', // a pickle that asks for more than data
   'ERR_ACD_CHECKPOINT_MISMATCH', // tensors missing, of the wrong shape, or of another model
   'ERR_ACD_CHECKPOINT_NON_FINITE', // NaN or Inf among the weights
-  'ERR_ACD_NO_MODEL', // neither backbone with adapter nor bundle given
+  'ERR_ACD_NO_MODEL', // no backbone with adapter and no bundle given, and no starter model there
   'ERR_ACD_IMAGE_FORMAT', // not a picture, truncated, or undecodable
   'ERR_ACD_IMAGE_LIMIT', // too many pixels or bytes
   'ERR_ACD_PROMPT_TOO_LONG', // more tokens than the text tower's context

@@ -17,5 +17,6 @@ export const {
   promptsFor,
   readNouns,
   readProfile,
+  starterModel,
   tokenize,
 } = core;

@@ -27,6 +27,7 @@ export {
 } from './image';
 export { AnomalyMap } from './model/anomaly-map';
 export { type Profile, readProfile } from './model/profile';
+export { starterModel } from './model/starter';
 export type {
   CalibrateOptions,
   Detection,

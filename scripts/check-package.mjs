@@ -21,6 +21,8 @@ const needed = [
   'typings/index.d.mts',
   'assets/clip-vocabulary.json.gz',
   'assets/colormaps.json',
+  'assets/starter.safetensors',
+  'assets/starter.sha256',
   'native/addon/addon.cc',
   'CMakeLists.txt',
   'scripts/build-native.mjs',

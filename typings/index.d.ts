@@ -222,6 +222,7 @@ interface LoadProgress {
     total: number;
 }
 type Logger = (level: 'info' | 'warn', message: string) => void;
+/** Without backbone, adapter and bundle the starter model that comes with the package is loaded. */
 interface LoadOptions {
     /** A CLIP ViT checkpoint: OpenAI .pt, open_clip or Hugging Face state dict, safetensors. */
     backbone?: string;
@@ -391,7 +392,8 @@ declare class AcdClip {
     private constructor();
     /**
      * Loads a model. Weights go from the file to native memory without passing through JavaScript,
-     * and are shared by every AcdClip and worker thread that loads the same files.
+     * and are shared by every AcdClip and worker thread that loads the same files. Without files it
+     * loads the starter model that comes with the package.
      *
      * @throws AcdClipError ERR_ACD_NO_MODEL, ERR_ACD_FILE_NOT_FOUND, ERR_ACD_CHECKPOINT_*,
      *   ERR_ACD_DEVICE_UNAVAILABLE, ERR_ACD_UNSUPPORTED, ERR_ACD_INVALID_ARG, ERR_ACD_UNKNOWN_OPTION,
@@ -759,6 +761,11 @@ declare const datasets: {
     generate: typeof generateDataset;
 };
 
+/** The bundle that AcdClip.load() takes when it is given neither backbone nor bundle. */
+declare const starterModel: {
+    readonly path: string;
+};
+
 interface Device {
     /** 'cpu', 'cuda:0' */
     id: string;
@@ -803,5 +810,5 @@ type Kernels = {
  */
 declare const kernels: Kernels;
 
-export { AcdClip, AcdClipError, AnomalyMap, ERROR_CODES, convertCheckpoint, datasets, describeCheckpoint, getRuntimeInfo, heatmapPng, kernels, listDevices, overlayPng, promptsFor, readNouns, readProfile, tokenize };
+export { AcdClip, AcdClipError, AnomalyMap, ERROR_CODES, convertCheckpoint, datasets, describeCheckpoint, getRuntimeInfo, heatmapPng, kernels, listDevices, overlayPng, promptsFor, readNouns, readProfile, starterModel, tokenize };
 export type { AcdClipErrorCode, CalibrateOptions, CheckpointDescription, CheckpointFormat, Colormap, ConvertOptions, ConvertResult, DetectOptions, Detection, Device, Domain, EmbedOptions, Embedding, GenerateDatasetOptions, GenerateProgress, GeneratedDataset, HeatmapOptions, ImageInput, ImageLimits, LoadOptions, LoadProgress, Logger, ModelMemory, Nouns, OverlayOptions, Profile, Prompts, RawImage, Region, RegionOptions, RuntimeInfo, TextFeatures };

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import sharp from 'sharp';
 import { type CheckpointDescription, describeCheckpoint } from '../checkpoint';
 import type { AcdClipError } from '../errors';
+import { starterModel, verifiedStarter } from '../model/starter';
 import {
   type Device,
   getRuntimeInfo,
@@ -54,12 +55,12 @@ export function addInspect(program: Command, io: Io, exit: (code: number) => voi
 // ---------------------------------------------------------------------- the installation
 
 async function doctor(flags: InspectFlags, io: Io): Promise<number> {
-  const report = examine();
+  const report = await examine();
   await write(io.stdout, flags.json ? json(report) : table(reportLines(report)));
   return report.problems.length;
 }
 
-function examine(): Report {
+async function examine(): Promise<Report> {
   const report: Report = {
     version: packageVersion(),
     node: process.version,
@@ -80,6 +81,9 @@ function examine(): Report {
     if (present) continue;
     report.problems.push({ message: `${name} is missing: ${file}`, help: ASSETS_HELP });
   }
+  const starter = starterModel.path;
+  report.assets.push({ name: 'Starter model', path: starter, present: existsSync(starter) });
+  await verifiedStarter().catch((error) => report.problems.push(problemOf(error)));
   return report;
 }
 

@@ -42,7 +42,7 @@ const LOAD_KEYS = [
 export function addModelOptions(command: Command): Command {
   const alpha = number(0, 1e6);
   return command
-    .optionsGroup('Model:')
+    .optionsGroup('Model (without one: the starter model of this package):')
     .option('--backbone <file>', 'CLIP checkpoint: .pt, .pth, .bin, .safetensors [ACD_BACKBONE]')
     .option('--adapter <file>', 'trained ACD-CLIP adapter for it [ACD_ADAPTER]')
     .option('--bundle <file>', 'one file that holds both [ACD_BUNDLE]')
@@ -61,10 +61,12 @@ export function addModelOptions(command: Command): Command {
 /** Loads the model that options and environment name, telling on stderr how far it is. */
 export async function loadModel(options: ModelOptions, io: Io): Promise<AcdClip> {
   const quiet = options.quiet ?? false;
+  const files = chosenFiles(options, io.env);
+  if (Object.keys(files).length === 0 && !quiet) note(io, STARTER);
   const progress = progressOn(io, 'Loading weights', { quiet, show: megabytes });
   try {
     const model = await AcdClip.load({
-      ...chosenFiles(options, io.env),
+      ...files,
       ...Object.fromEntries(
         LOAD_KEYS.filter((key) => options[key] !== undefined).map((key) => [key, options[key]]),
       ),
@@ -79,6 +81,9 @@ export async function loadModel(options: ModelOptions, io: Io): Promise<AcdClip>
     progress.stop();
   }
 }
+
+const STARTER =
+  'Using the starter model; choose another with --bundle, or with --backbone and --adapter';
 
 function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(0)} MB`;

@@ -18,6 +18,7 @@ const ALIASES: Readonly<Record<string, string>> = {
 
 const EPILOGUE = `
 Examples:
+  $ acd-clip detect nut.jpg --class "metal nut" --overlay
   $ acd-clip detect nut.jpg --class "metal nut" --backbone ViT-L-14-336px.pt --adapter adapter_12.pth
   $ export ACD_BUNDLE=model.safetensors
   $ acd-clip calibrate good/ --class "metal nut" --out nut.json

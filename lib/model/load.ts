@@ -17,12 +17,12 @@ import {
   invalid,
 } from '../validate';
 import { fingerprint } from './fingerprint';
+import { verifiedStarter } from './starter';
 import type { LoadOptions } from './types';
 
+const SOURCES = ['backbone', 'adapter', 'bundle'] as const;
 const OPTIONS = [
-  'backbone',
-  'adapter',
-  'bundle',
+  ...SOURCES,
   'device',
   'precision',
   'threads',
@@ -53,7 +53,7 @@ export interface LoadedModel {
 
 function checkLoadOptions(o: LoadOptions): void {
   checkOptions('AcdClip.load', o, OPTIONS);
-  for (const key of ['backbone', 'adapter', 'bundle'] as const) {
+  for (const key of SOURCES) {
     if (o[key] !== undefined) checkString(key, o[key]);
   }
   if (o.threads !== undefined) checkInteger('threads', o.threads, 1, 1024);
@@ -109,17 +109,12 @@ function checkPrecision(wish: unknown): void {
   }
 }
 
-function checkSources(o: LoadOptions): void {
-  const { backbone, adapter, bundle } = o;
-  if (bundle === undefined && backbone === undefined && adapter === undefined) {
-    throw new AcdClipError(
-      'ERR_ACD_NO_MODEL',
-      'Expected backbone and adapter, or bundle, but received neither',
-      {
-        help: 'No starter model comes with this version: pass the paths of a CLIP checkpoint and an ACD-CLIP adapter.',
-      },
-    );
-  }
+/** The files to read: those that were named, else the starter model's. */
+async function chooseFiles(o: LoadOptions): Promise<Pick<LoadOptions, (typeof SOURCES)[number]>> {
+  if (SOURCES.some((key) => o[key] !== undefined)) return o;
+  const bundle = await verifiedStarter();
+  o.logger?.('info', `no backbone and no bundle given: using the starter model ${bundle}`);
+  return { bundle };
 }
 
 /** Reads the checkpoints and loads the weights. Errors: every checkpoint code; the signal's reason. */
@@ -129,7 +124,6 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
   signal?.throwIfAborted();
   const chosen = chooseDevice(options.device);
   checkPrecision(options.precision);
-  checkSources(options);
   const imageLimits =
     options.imageLimits === undefined
       ? { ...DEFAULT_IMAGE_LIMITS }
@@ -137,8 +131,9 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
 
   const read = signal ? { signal } : {};
   const sources: Parameters<typeof planModel>[0] = {};
-  for (const key of ['backbone', 'adapter', 'bundle'] as const) {
-    const path = options[key];
+  const files = await chooseFiles(options);
+  for (const key of SOURCES) {
+    const path = files[key];
     if (path !== undefined) sources[key] = await readCheckpoint(path, read);
   }
   const {

@@ -13,6 +13,7 @@ export interface LoadProgress {
 
 export type Logger = (level: 'info' | 'warn', message: string) => void;
 
+/** Without backbone, adapter and bundle the starter model that comes with the package is loaded. */
 export interface LoadOptions {
   /** A CLIP ViT checkpoint: OpenAI .pt, open_clip or Hugging Face state dict, safetensors. */
   backbone?: string;

@@ -108,7 +108,7 @@ describe('inspect', () => {
     const report = JSON.parse((await cli(['inspect', '--json'])).out);
     expect(report.native.isaForced).toEqual(expect.any(Boolean));
     expect(report.devices[0]).toMatchObject({ id: 'cpu', available: true });
-    expect(report.assets).toHaveLength(2);
+    expect(report.assets).toHaveLength(3);
     expect(report.problems).toEqual([]);
   });
 
@@ -203,7 +203,6 @@ describe('usage', () => {
     ['no command', [], 'Usage: acd-clip'],
     ['no class', ['detect', 'a.png'], 'Expected --class, --prompts or --profile'],
     ['no pictures', ['detect', '--class', 'nut'], 'Expected pictures'],
-    ['no model', ['detect', 'a.png', '--class', 'nut'], 'Expected backbone and adapter'],
     ['no class to calibrate for', ['calibrate', 'a.png'], 'Expected --class or --prompts'],
     ['a threshold above 1', ['detect', 'a.png', '--threshold', '2'], 'number between 0 and 1'],
     ['a threshold that is a word', ['detect', '--regions', 'a.png'], 'put pictures before'],

@@ -178,7 +178,6 @@ describe('a checkpoint', () => {
 
 describe('load', () => {
   const refused: [string, object, AcdClipErrorCode, RegExp][] = [
-    ['no model', {}, 'ERR_ACD_NO_MODEL', /backbone and adapter, or bundle/],
     ['an empty path', { bundle: '' }, 'ERR_ACD_INVALID_ARG', /non-empty string for bundle/],
     [
       '-1 threads',
@@ -229,7 +228,7 @@ describe('load', () => {
     ],
   ];
   test.each(refused)('refuses %s', async (_, options, code, message) => {
-    const source = 'bundle' in options || _ === 'no model' ? {} : { bundle: suite.file };
+    const source = 'bundle' in options ? {} : { bundle: suite.file };
     const error = await load({ ...source, ...options } as LoadOptions);
     expect(error.code).toBe(code);
     expect(error.message).toMatch(message);
