@@ -15,7 +15,7 @@ export const starterModel: { readonly path: string } = Object.freeze({
   path: path.join(ASSETS, NAME),
 });
 
-const RESTORE = `Reinstall the package; in a checkout of the sources run: git checkout -- assets/${NAME} assets/${CHECKSUM}`;
+const HELP = `Pass backbone and adapter, or bundle; or reinstall the package (in a checkout of the sources: git checkout -- assets/${NAME} assets/${CHECKSUM}).`;
 
 /**
  * The path of the starter model, once its bytes have been found to be the published ones.
@@ -31,7 +31,7 @@ export async function verifiedStarter(folder: string = ASSETS): Promise<string> 
   throw new AcdClipError(
     'ERR_ACD_CHECKPOINT_CORRUPT',
     `Expected sha256 ${published} for the starter model ${file} but it has ${found}`,
-    { help: `${RESTORE} (or pass a model of your own: backbone and adapter, or bundle)` },
+    { help: HELP },
   );
 }
 
@@ -45,7 +45,7 @@ async function publishedSha256(file: string): Promise<string> {
   throw new AcdClipError(
     'ERR_ACD_FILE_READ',
     `Expected a line of sha256sum for ${NAME} in ${file} but it holds something else`,
-    { help: RESTORE },
+    { help: HELP },
   );
 }
 
@@ -71,7 +71,7 @@ function unreadable(file: string, cause: unknown): AcdClipError {
   }
   return new AcdClipError(
     'ERR_ACD_NO_MODEL',
-    `Expected backbone and adapter, or bundle, but received neither, and of the starter model ${file} is missing`,
-    { cause, help: `${RESTORE} (or pass the paths of a model of your own)` },
+    `The starter model, which is used when neither backbone nor bundle is given, is missing: ${file}`,
+    { cause, help: HELP },
   );
 }
