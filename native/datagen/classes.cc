@@ -42,6 +42,8 @@ constexpr ClassInfo kClasses[] = {
     {"fruit", "fruit", draw_fruit, true, false, 0},
 };
 
+constexpr ClassInfo kPhotographInfo = {"photograph", "surface", draw_photograph, false, false, 0};
+
 constexpr const char* kDefects[] = {
     "scratch",      "crack",     "dent",          "stain",    "hole",
     "missing_part", "bent_part", "contamination", "misprint", "cut_paste",
@@ -52,7 +54,7 @@ static_assert(sizeof kDefects / sizeof *kDefects == kDefectCount, "a name per ki
 }  // namespace
 
 int class_count() { return static_cast<int>(sizeof kClasses / sizeof *kClasses); }
-const ClassInfo& class_info(int id) { return kClasses[id]; }
+const ClassInfo& class_info(int id) { return id == kPhotograph ? kPhotographInfo : kClasses[id]; }
 const char* defect_name(int kind) { return kDefects[kind]; }
 
 }  // namespace acd::datagen

@@ -32,7 +32,8 @@ int acd_datagen_batch(const acd_datagen_request* q, int32_t count, uint8_t* rgb,
       const size_t at = static_cast<size_t>(k) * pixels;
       const dg::Label made =
           dg::generate({q->seed, q->index + static_cast<uint64_t>(k), q->size, q->class_id,
-                        q->defect, q->split, q->abnormal_ratio, q->shared_design != 0},
+                        q->defect, q->split, q->abnormal_ratio, q->shared_design != 0,
+                        q->photographs ? q->photographs + 3 * at : nullptr},
                        rgb + 3 * at, mask + at, clean ? clean + 3 * at : nullptr);
       labels[k] = {made.class_id, made.label, made.defect, made.area};
     }

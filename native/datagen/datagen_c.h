@@ -22,6 +22,9 @@ typedef struct {
   int32_t split;         /* classes to draw from. 0: all, 1: training, 2: held out */
   float abnormal_ratio;  /* of drawn defects */
   int32_t shared_design; /* 1: colours and structure depend on (seed, class) alone */
+  /* NULL, or size * size * 3 bytes for each sample: pictures that take the place of drawn scenes;
+     class_id and split do not count then, and the label's class_id is -3. */
+  const uint8_t* photographs;
 } acd_datagen_request;
 
 typedef struct {

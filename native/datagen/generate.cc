@@ -31,8 +31,12 @@ Streams streams_of(const Request& q, int class_id) {
 
 Surface draw(const Request& q, int class_id, const Noise& noise, const Fault& fault) {
   const Streams streams = streams_of(q, class_id);
-  Scene scene{streams.design.fork(kScene), streams.sample.fork(kScene), noise,
-              static_cast<float>(q.size) / 256.0f, fault};
+  Scene scene{streams.design.fork(kScene),
+              streams.sample.fork(kScene),
+              noise,
+              static_cast<float>(q.size) / 256.0f,
+              fault,
+              q.photograph};
   Surface surface(q.size);
   class_info(class_id).draw(scene, surface);
   return surface;
@@ -149,7 +153,7 @@ Label generate(const Request& q, uint8_t* rgb, uint8_t* mask, uint8_t* clean) {
   Rng choice = Rng(q.seed).fork(q.index).fork(kChoice);
   Label out;
   const int drawn = draw_class(q.split, choice);
-  out.class_id = q.class_id == kDrawn ? drawn : q.class_id;
+  out.class_id = q.photograph ? kPhotograph : q.class_id == kDrawn ? drawn : q.class_id;
   const bool abnormal = choice.uniform() < q.abnormal_ratio;
   const int drawn_kind = choice.below(kDefectCount);
   const Noise noise(streams_of(q, out.class_id).sample.fork(kTexture));

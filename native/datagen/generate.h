@@ -23,6 +23,9 @@ struct Request {
   int split = kAllClasses;      // among which classes to draw
   float abnormal_ratio = 0.5f;  // for a drawn defect
   bool shared_design = false;   // colours and structure depend on (seed, class) alone
+  // size * size * 3, or null. When given it is the scene, class_id and split do not count, and the
+  // label's class is kPhotograph.
+  const uint8_t* photograph = nullptr;
 };
 
 struct Label {

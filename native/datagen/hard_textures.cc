@@ -1,4 +1,4 @@
-// Tile, marble, concrete, paint, brushed and rolled metal.
+// Tile, marble, concrete, paint, brushed and rolled metal; and photographs of whatever else.
 #include "datagen/texture_frame.h"
 
 namespace acd::datagen {
@@ -151,6 +151,20 @@ void draw_metal_plate(Scene& s, Surface& f) {
       f.gloss[i] *= f.cover[i];
     }
   }
+}
+
+void draw_photograph(Scene& s, Surface& f) {
+  Color mean;
+  for (size_t i = 0; i < f.count(); ++i) {
+    const uint8_t* p = s.photograph + 3 * i;
+    const Color c =
+        Color{static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2])} *
+        (1.0f / 255.0f);
+    f.set(i, c);
+    mean = mean + c * (1.0f / static_cast<float>(f.count()));
+  }
+  f.grain = texture_angle(s);
+  finish_texture(f, s.design.range(0.0f, 0.25f), mean * 0.4f);
 }
 
 }  // namespace acd::datagen

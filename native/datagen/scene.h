@@ -1,6 +1,8 @@
 // The table of classes: each is a family of appearances drawn by one function.
 #pragma once
 
+#include <cstdint>
+
 #include "datagen/noise.h"
 
 namespace acd::datagen {
@@ -20,6 +22,7 @@ struct Scene {
   const Noise& noise;
   float px;  // pixels per 1/256 of the side
   Fault fault;
+  const uint8_t* photograph = nullptr;  // draw_photograph's own: size * size * 3
 };
 
 enum DefectKind : int {
@@ -53,6 +56,7 @@ struct ClassInfo {
 };
 
 int class_count();
+constexpr int kPhotograph = -3;  // not in the table: a picture that the caller brings is the scene
 const ClassInfo& class_info(int id);
 
 // Textures.
@@ -88,5 +92,7 @@ void draw_comb(Scene&, Surface&);
 void draw_cookie(Scene&, Surface&);
 void draw_seed(Scene&, Surface&);
 void draw_fruit(Scene&, Surface&);
+// A picture from elsewhere, as a flat surface.
+void draw_photograph(Scene&, Surface&);
 
 }  // namespace acd::datagen
