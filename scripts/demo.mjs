@@ -1,55 +1,60 @@
 // npm run demo [IMAGE] [CLASS]: marks what looks anomalous in a picture and writes demo-out/NAME.acd.png.
 //
-// Uses ACD_BACKBONE and ACD_ADAPTER (or ACD_BUNDLE) when they are set. Otherwise the model has seeded
-// random weights: everything runs, and the map means nothing.
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+// Uses ACD_BACKBONE and ACD_ADAPTER (or ACD_BUNDLE) when they are set, else the starter model; and
+// without IMAGE a generated picture of a class that the starter was not trained on.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join, parse } from 'node:path';
 import { fail, root, run, step } from './lib.mjs';
 
+/** A class held out of the starter's training, and a seed. */
+const SAMPLE = { class: 'leather', seed: 3 };
+
 const [image, className] = process.argv.slice(2);
 run(process.execPath, ['scripts/setup.mjs']);
-
-const { AcdClip } = await import('../lib/index.mjs');
-const { drawSample } = await import('./demo/sample-picture.mjs');
-const { writeRandomModel } = await import('./demo/random-model.mjs');
+const { AcdClip, datasets } = await import('../lib/index.mjs');
 
 if (image !== undefined && !existsSync(image)) fail(`There is no picture at ${image}.`);
+const { ACD_BACKBONE: backbone, ACD_ADAPTER: adapter, ACD_BUNDLE: bundle } = process.env;
+if ((backbone === undefined) !== (adapter === undefined) && bundle === undefined) {
+  fail('Set both ACD_BACKBONE and ACD_ADAPTER, or ACD_BUNDLE alone.');
+}
+const source = bundle ? { bundle } : backbone ? { backbone, adapter } : {};
 const outFolder = join(root, 'demo-out');
 mkdirSync(outFolder, { recursive: true });
 
-const { ACD_BACKBONE: backbone, ACD_ADAPTER: adapter, ACD_BUNDLE: bundle } = process.env;
-const trained = bundle !== undefined || (backbone !== undefined && adapter !== undefined);
-if (!trained && (backbone !== undefined || adapter !== undefined)) {
-  fail('Set both ACD_BACKBONE and ACD_ADAPTER, or ACD_BUNDLE alone.');
-}
-const source = bundle
-  ? { bundle }
-  : trained
-    ? { backbone, adapter }
-    : { bundle: await writeRandomModel(outFolder) };
-
-const picture = image ?? join(outFolder, 'sample.png');
-if (image === undefined) await drawSample(picture);
-const noun = className ?? (image === undefined ? 'brushed metal plate' : 'object');
-
-step(`Looking for anomalies in ${basename(picture)} ("${noun}")`);
 try {
+  const sample = image === undefined ? await drawSample(join(outFolder, 'set')) : undefined;
+  const picture = image ?? sample.picture;
+  const noun = className ?? sample?.noun ?? 'object';
+  step(`Looking for anomalies in ${basename(picture)} ("${noun}")`);
   const model = await AcdClip.load(source);
   const found = await model.detect(picture, { className: noun });
   const output = join(outFolder, `${parse(picture).name}.acd.png`);
   writeFileSync(output, await found.map.overlay(picture, { legend: true }));
   await model.dispose();
-  if (!trained) {
-    process.stdout.write(
-      '\nTHE MODEL HAS RANDOM WEIGHTS: THE SCORE AND THE MAP ARE MEANINGLESS.\n' +
-        'Set ACD_BACKBONE and ACD_ADAPTER to the paths of trained weights (see README.md).\n\n',
-    );
-  }
-  process.stdout.write(`score    ${found.score.toFixed(4)}\n`);
-  process.stdout.write(
-    `time     ${(found.timing.preprocessMs + found.timing.computeMs).toFixed(0)} ms on the ${model.device}\n`,
-  );
-  process.stdout.write(`overlay  ${output}\n`);
+  const { preprocessMs, computeMs } = found.timing;
+  const lines = [
+    ['score', found.score.toFixed(4)],
+    ['time', `${(preprocessMs + computeMs).toFixed(0)} ms on the ${model.device}`],
+    ['picture', picture],
+    ['overlay', output],
+  ];
+  if (sample)
+    lines.splice(2, 0, ['truth', `the picture was generated with a defect: ${sample.defect}`]);
+  for (const [name, value] of lines) process.stdout.write(`${name.padEnd(8)} ${value}\n`);
 } catch (error) {
   fail(error.message, error.help);
+}
+
+/** One generated picture with a defect, copied out of its set. */
+async function drawSample(folder) {
+  const { class: name, seed } = SAMPLE;
+  const abnormalOnly = { count: 1, abnormalRatio: 1, overwrite: true };
+  await datasets.generate(folder, { classes: [name], seed, size: 512, ...abnormalOnly });
+  const [line] = readFileSync(join(folder, 'manifest.jsonl'), 'utf8').split('\n');
+  const { image_path: path } = JSON.parse(line);
+  const nouns = JSON.parse(readFileSync(join(folder, 'nouns.json'), 'utf8'));
+  const picture = join(outFolder, 'sample.png');
+  writeFileSync(picture, readFileSync(join(folder, path)));
+  return { picture, noun: nouns[name], defect: basename(parse(path).dir).replaceAll('_', ' ') };
 }

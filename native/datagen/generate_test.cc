@@ -25,7 +25,7 @@ struct Sample {
 };
 
 acd_datagen_request request(uint64_t seed, uint64_t index, int size = 64) {
-  return {seed, index, size, -1, -1, 0, 0.5f, 0};
+  return {seed, index, size, -1, -1, 0, 0.5f, 0, nullptr};
 }
 
 // FNV-1a of everything a sample consists of.
@@ -174,4 +174,30 @@ TEST_CASE("datagen: requests out of range are refused") {
   CHECK(refused([](auto& q) { q.abnormal_ratio = 1.5f; }));
   CHECK(acd_datagen_class_name(-1) == nullptr);
   CHECK(acd_datagen_defect_name(99) == nullptr);
+}
+
+TEST_CASE("datagen: a photograph is the scene, and defects are put on it") {
+  constexpr int kSize = 64;
+  std::vector<uint8_t> photograph(3 * kSize * kSize);
+  for (int i = 0; i < kSize * kSize; ++i)  // red on the left, blue on the right
+    photograph[static_cast<size_t>(3 * i + (i % kSize < kSize / 2 ? 0 : 2))] = 200;
+  acd_datagen_request q = request(11, 0, kSize);
+  q.photographs = photograph.data();
+  int abnormal = 0;
+  for (q.index = 0; q.index < 40; ++q.index) {
+    const Sample s(q);
+    check_consistent(q, s);
+    CHECK(s.label.class_id == -3);
+    abnormal += s.label.label;
+    double left[2] = {}, right[2] = {};
+    for (int i = 0; i < kSize * kSize; ++i) {
+      double* side = i % kSize < kSize / 2 ? left : right;
+      side[0] += s.clean[static_cast<size_t>(3 * i)],
+          side[1] += s.clean[static_cast<size_t>(3 * i + 2)];
+    }
+    CHECK(left[0] > 2 * left[1]);
+    CHECK(right[1] > 2 * right[0]);
+  }
+  CHECK(abnormal > 10);
+  CHECK(abnormal < 30);
 }

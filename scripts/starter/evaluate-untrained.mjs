@@ -1,7 +1,7 @@
 // A bundle's untrained twin: the same names, shapes and metadata, with weights drawn anew as before
 // training. What it scores is what the architecture alone is worth.
 import { createRequire } from 'node:module';
-import { seeded } from '../demo/seeded.mjs';
+import { seeded } from './seeded.mjs';
 
 // Inside the checkout a script may use rooms that the public API does not show.
 const { readCheckpoint, writable, writeSafetensors } = createRequire(import.meta.url)(

@@ -1,0 +1,182 @@
+"""The starter model: ACD-CLIP, small, in the form that trains fast.
+
+Parameters, names and mathematics are those of bench/reference/acd_clip.py; the forward pass here is
+batch first, folds each adapter's up-projections and fusion convolution into one matrix, computes only
+what the loss needs, and leaves matrix products to autocast.
+"""
+
+import math
+import sys
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench" / "reference"))
+import synth  # noqa: E402
+from acd_clip import AcdClip, blend  # noqa: E402
+
+CONFIG = {
+    "imageSize": 252,
+    "patchSize": 14,
+    "pretrainGrid": 18,
+    "visionWidth": 192,
+    "visionLayers": 6,
+    "textWidth": 128,
+    "textLayers": 3,
+    "embedDim": 128,
+    "vocabSize": 49408,
+    "contextLength": 77,
+    "groups": 3,
+    "loraRank": 16,
+    "convLoraRank": 8,
+    "convGroups": 1,
+    "textLoraRank": 16,
+    "kernelSizes": [3, 5],
+    "adapterHidden": 256,
+}
+TOKEN_SEED = 1
+IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
+IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def sine_positions(grid, width):
+    """[1 + grid * grid, width]: a sine and cosine start for the position table, which then learns."""
+    rates = 100.0 ** (-torch.arange(width // 4) / (width // 4))
+    at = torch.arange(grid)[:, None] * rates
+    waves = torch.cat([at.sin(), at.cos()], dim=1)
+    rows, columns = waves[:, None].expand(-1, grid, -1), waves[None].expand(grid, -1, -1)
+    table = torch.cat([rows, columns], dim=-1).reshape(grid * grid, width)
+    return 0.5 * torch.cat([torch.zeros(1, width), table])
+
+
+class StarterModel(AcdClip):
+    def __init__(self, config=None, seed=0):
+        c = dict(CONFIG if config is None else config)
+        super().__init__(c, attention="sdpa")
+        torch.manual_seed(seed)
+        self.reset()
+        # The token table is not learned: any prompt works, and the file holds a seed in its place.
+        table = synth.uniform("token_embedding.weight", (c["vocabSize"], c["textWidth"]), TOKEN_SEED, 0.2)
+        self.token_embedding.weight = torch.nn.Parameter(torch.from_numpy(table), requires_grad=False)
+
+    @torch.no_grad()
+    def reset(self):
+        c = self.c
+        for name, p in self.named_parameters():
+            leaf = name.rpartition(".")[2]
+            if leaf == "i_w":
+                p.fill_(0.2)
+            elif leaf == "lora_B":
+                p.normal_(std=0.02)
+            elif leaf == "lora_A":
+                torch.nn.init.kaiming_uniform_(p)
+            elif "conv_lora" in name:
+                torch.nn.init.kaiming_uniform_(p)
+            elif leaf in ("class_embedding", "positional_embedding"):
+                p.normal_(std=0.02)
+            elif ".transformer." in f".{name}" and p.ndim == 2:
+                torch.nn.init.trunc_normal_(p, std=p.shape[1] ** -0.5)
+            elif leaf in ("in_proj_bias",) or (".transformer." in f".{name}" and leaf == "bias" and "ln_" not in name):
+                p.zero_()
+        self.visual.positional_embedding.copy_(sine_positions(c["pretrainGrid"], c["visionWidth"]))
+
+    # -- towers
+
+    @staticmethod
+    def block(b, x, causal=False):
+        B, T, D = x.shape
+        qkv = F.linear(b.ln_1(x), b.attn.in_proj_weight, b.attn.in_proj_bias)
+        q, k, v = qkv.view(B, T, 3, D // 64, 64).permute(2, 0, 3, 1, 4)
+        # Written out: at these lengths PyTorch's fused attention is several times slower backward on a CPU.
+        scores = (q @ k.transpose(-1, -2)) * 0.125
+        if causal:
+            scores = scores + torch.full((T, T), -math.inf, dtype=scores.dtype, device=x.device).triu(1)
+        a = scores.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
+        x = x + b.attn.out_proj(a.transpose(1, 2).reshape(B, T, D))
+        return x + b.mlp(b.ln_2(x))
+
+    def conv_lora(self, adapter, t):
+        """[B, N, D] -> [B, N, D]; up-projection and fusion of each kernel size are one [r, D] matrix."""
+        B, N, D = t.shape
+        g, out = math.isqrt(N), 0
+        fusion = adapter.fusion_conv.weight[:, :, 0, 0].split(D, dim=1)
+        for conv, f in zip(adapter.conv_lora_blocks, fusion):
+            z = (t @ conv.lora_A).transpose(1, 2).reshape(B, -1, g, g)
+            z = conv.conv_lora_B(conv.conv_lora_A(z)).flatten(2).transpose(1, 2)
+            out = out + z @ ((conv.scale * conv.conv_scale) * conv.lora_B @ f.t())
+        return out
+
+    def positions(self, grid):
+        pos = self.visual.positional_embedding
+        if grid == self.c["pretrainGrid"]:
+            return pos
+        old = self.c["pretrainGrid"]
+        cells = pos[1:].view(1, old, old, -1).permute(0, 3, 1, 2)
+        cells = F.interpolate(cells, size=(grid, grid), mode="bicubic", antialias=True, align_corners=False)
+        return torch.cat([pos[:1], cells.permute(0, 2, 3, 1).reshape(grid * grid, -1)])
+
+    def encode_image(self, images):
+        """Normalised [B, 3, S, S] -> seg [G][B, N, E], det [G][B, E]."""
+        v, adapter = self.visual, self.image_adapter
+        x = v.conv1(images).flatten(2).transpose(1, 2)
+        pos = self.positions(images.shape[-1] // self.c["patchSize"])
+        x = torch.cat([v.class_embedding.expand(len(x), 1, -1), x], dim=1) + pos
+        x = v.ln_pre(x.float())
+        every, seg, det = self.c["visionLayers"] // self.c["groups"], [], []
+        for layer, b in enumerate(v.transformer.resblocks):
+            x = self.block(b, x)
+            if (layer + 1) % every == 0:
+                i = layer // every
+                t = x[:, 1:]
+                t = blend(t, self.conv_lora(adapter.lora_adapters[i], t).float(), adapter.m_i_w[i].i_w)
+                x = torch.cat([x[:, :1], t], dim=1)
+                seg.append(self.head("seg", i, t))
+                det.append(self.head("det", i, t).mean(1))
+        return seg, det
+
+    def head(self, kind, i, t):
+        a = self.image_adapter
+        proj, norm = getattr(a, f"{kind}_proj")[i], getattr(a, f"{kind}_layer_norms")[i]
+        return F.normalize(norm(proj(t).float()), dim=-1)
+
+    def encode_text(self, tokens):
+        """[P, L] -> [G, P, W]: each group's adapted feature at the end-of-text token."""
+        a = self.text_adapter
+        x = self.token_embedding(tokens) + self.positional_embedding[: tokens.shape[1]]
+        rows, eot = torch.arange(len(tokens), device=tokens.device), tokens.argmax(-1)
+        every, out = self.c["textLayers"] // self.c["groups"], []
+        for layer, b in enumerate(self.transformer.resblocks):
+            x = self.block(b, x, causal=True)
+            if (layer + 1) % every == 0:
+                i = layer // every
+                x = blend(x, a.lora_adapters[i](x).float(), a.m_t_w[i].i_w)
+                out.append(a.layer_norms[i](x[rows, eot]))
+        return torch.stack(out)
+
+    # -- scores
+
+    def text_features(self, tokens, owner, classes):
+        """Sentences [P, L] with owner[p] = 2 * class + (1: abnormal) -> [classes, G, W, 2]."""
+        f = F.normalize(self.encode_text(tokens).float(), dim=-1)
+        sums = torch.zeros(f.shape[0], 2 * classes, f.shape[2], device=f.device).index_add(1, owner, f)
+        return F.normalize(sums, dim=-1).view(f.shape[0], classes, 2, -1).permute(1, 0, 3, 2)
+
+    def logits(self, images, text):
+        """Images [B, 3, S, S], text [B, G, E, 2] -> (patch [B, g, g], image [B]): abnormal minus normal."""
+        seg, det = self.encode_image(images)
+        g, patch, image = math.isqrt(seg[0].shape[1]), 0, 0
+        for i, (s, d) in enumerate(zip(seg, det)):
+            gate = self.image_adapter.vision_text_gate[i](s.mean(1)).float()
+            gate = gate.view(len(s), -1, 2).softmax(1)
+            fused = torch.einsum("bgc,bgec->bec", gate, text)
+            patch = patch + 10 * (s @ (fused[..., 1] - fused[..., 0]).unsqueeze(-1)).squeeze(-1)
+            image = image + (d * (text[:, i, :, 1] - text[:, i, :, 0])).sum(-1)
+        return patch.view(-1, g, g) / len(seg), image / len(seg)
+
+
+def normalise(rgb):
+    """uint8 or 0..1 float [B, 3, S, S] -> the model's input."""
+    x = rgb.float() / 255 if rgb.dtype == torch.uint8 else rgb
+    mean, std = (torch.tensor(v, device=x.device).view(3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
+    return (x - mean) / std
