@@ -189,14 +189,10 @@ TEST_CASE("datagen: a photograph is the scene, and defects are put on it") {
     check_consistent(q, s);
     CHECK(s.label.class_id == -3);
     abnormal += s.label.label;
-    double left[2] = {}, right[2] = {};
-    for (int i = 0; i < kSize * kSize; ++i) {
-      double* side = i % kSize < kSize / 2 ? left : right;
-      side[0] += s.clean[static_cast<size_t>(3 * i)],
-          side[1] += s.clean[static_cast<size_t>(3 * i + 2)];
-    }
-    CHECK(left[0] > 2 * left[1]);
-    CHECK(right[1] > 2 * right[0]);
+    double left = 0, right = 0;  // red, which a monochrome camera makes of brightness
+    for (int i = 0; i < kSize * kSize; ++i)
+      (i % kSize < kSize / 2 ? left : right) += s.clean[static_cast<size_t>(3 * i)];
+    CHECK(left > 1.3 * right);
   }
   CHECK(abnormal > 10);
   CHECK(abnormal < 30);
