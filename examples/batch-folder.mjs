@@ -1,13 +1,14 @@
-// Every picture of a folder, worst first, with decoding and computing overlapped.
+// Every picture of a folder, worst first, with decoding and computing overlapped; by the starter model
+// unless trained weights are named.
 //
-//   node examples/batch-folder.mjs BACKBONE ADAPTER FOLDER "metal nut"
+//   node examples/batch-folder.mjs FOLDER "metal nut" [BACKBONE ADAPTER]
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AcdClip } from 'acd-clip-native';
 
-const [backbone, adapter, folder, className] = process.argv.slice(2);
+const [folder, className, backbone, adapter] = process.argv.slice(2);
 if (!className) {
-  console.error('usage: node examples/batch-folder.mjs BACKBONE ADAPTER FOLDER CLASS');
+  console.error('usage: node examples/batch-folder.mjs FOLDER CLASS [BACKBONE ADAPTER]');
   process.exit(2);
 }
 

@@ -1,6 +1,6 @@
 // Inspection as an HTTP service: the model lives in a worker thread, requests carry the picture.
 //
-//   node examples/http-service.mjs BACKBONE ADAPTER [PORT]
+//   node examples/http-service.mjs [PORT [BACKBONE ADAPTER]]      without weights: the starter model
 //   curl --data-binary @nut.jpg 'http://127.0.0.1:8080/detect?class=metal%20nut'
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -37,11 +37,7 @@ async function work() {
 }
 
 async function serve() {
-  const [backbone, adapter, port = '8080'] = process.argv.slice(2);
-  if (!adapter) {
-    console.error('usage: node examples/http-service.mjs BACKBONE ADAPTER [PORT]');
-    process.exit(2);
-  }
+  const [port = '8080', backbone, adapter] = process.argv.slice(2);
   const worker = new Worker(new URL(import.meta.url), { workerData: { backbone, adapter } });
   await once(worker, 'message');
   const waiting = new Map();

@@ -1,12 +1,12 @@
-// One picture in, one answer out.
+// One picture in, one answer out; by the starter model unless trained weights are named.
 //
-//   node examples/minimal.mjs BACKBONE ADAPTER IMAGE "metal nut"
+//   node examples/minimal.mjs IMAGE "metal nut" [BACKBONE ADAPTER]
 import { writeFile } from 'node:fs/promises';
 import { AcdClip } from 'acd-clip-native';
 
-const [backbone, adapter, image, className] = process.argv.slice(2);
+const [image, className, backbone, adapter] = process.argv.slice(2);
 if (!className) {
-  console.error('usage: node examples/minimal.mjs BACKBONE ADAPTER IMAGE CLASS');
+  console.error('usage: node examples/minimal.mjs IMAGE CLASS [BACKBONE ADAPTER]');
   process.exit(2);
 }
 
