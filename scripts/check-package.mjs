@@ -23,6 +23,7 @@ const needed = [
   'assets/colormaps.json',
   'assets/starter.safetensors',
   'assets/starter.sha256',
+  'assets/starter.md',
   'native/addon/addon.cc',
   'CMakeLists.txt',
   'scripts/build-native.mjs',

@@ -19,6 +19,20 @@ export function markdown(report) {
   return `${lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n')}\n\n${notes(report)}\n`;
 }
 
+const BEGIN = '<!-- evaluation: written by scripts/starter/evaluate.mjs -->';
+const END = '<!-- end of evaluation -->';
+
+/**
+ * `text` with the table in place of what is between its two marks.
+ *
+ * @throws Error when it has no such marks
+ */
+export function withTable(text, table) {
+  const [from, to] = [text.indexOf(BEGIN), text.indexOf(END)];
+  if (from < 0 || to < from) throw new Error(`expected the lines ${BEGIN} and ${END}`);
+  return `${text.slice(0, from + BEGIN.length)}\n\n${table}\n${text.slice(to)}`;
+}
+
 /** One row a method; the set is named in the first. */
 function rowsOf(title, results) {
   return Object.entries(results).map(([method, result], i) => [

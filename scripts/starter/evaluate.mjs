@@ -1,11 +1,12 @@
 // What the starter model is worth, beside an untrained twin and a classical outlier map, in one run:
 //
 //   node scripts/starter/evaluate.mjs --data DIR [--bundle FILE] [--untrained FILE] [--json OUT]
-//     [--pictures DIR] [--generated-count N] [--generated-seed S]
+//     [--pictures DIR] [--generated-count N] [--generated-seed S] [--write FILE]...
 //
 // DIR holds the real sets hazelnut_toy, magnetic_tile and kvasir_seg, each with a manifest.jsonl;
-// without it only generated pictures of the held-out classes are scored. Nothing is learned or chosen
-// here, so every picture counts, those of train folders too. Prints a Markdown table.
+// without it only generated pictures of the held-out classes are scored. --write puts the table between
+// the marks of a Markdown file (the model card). Nothing is learned or chosen here, so every picture
+// counts, those of train folders too. Prints a Markdown table.
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
@@ -17,7 +18,7 @@ import { AcdClip, AcdClipError, datasets, getRuntimeInfo } from '../../lib/index
 import { fail, root, step } from '../lib.mjs';
 import { CONSTANTS, classicalMap } from './baseline.mjs';
 import { writePanels } from './evaluate-pictures.mjs';
-import { markdown } from './evaluate-report.mjs';
+import { markdown, withTable } from './evaluate-report.mjs';
 import {
   generatedClasses,
   REAL_SETS,
@@ -38,7 +39,11 @@ const options = readOptions();
 const scratch = await mkdtemp(join(tmpdir(), 'acd-evaluate-'));
 try {
   const report = await evaluate(options, scratch);
-  process.stdout.write(`\n${markdown(report)}`);
+  const table = markdown(report);
+  process.stdout.write(`\n${table}`);
+  for (const file of options.write) {
+    await writeFile(file, withTable(await readFile(file, 'utf8'), table));
+  }
   if (options.json) await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
 } catch (error) {
   if (!(error instanceof AcdClipError || error instanceof SetError)) throw error;
@@ -56,6 +61,7 @@ function readOptions() {
     untrained: text,
     json: text,
     pictures: text,
+    write: { ...text, multiple: true, default: [] },
     'generated-count': { ...text, default: '480' },
     'generated-seed': { ...text, default: '1' },
   };

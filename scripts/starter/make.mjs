@@ -64,4 +64,7 @@ run(o.python, [script('export.py'), '--run', join(work, 'run')]);
 
 step('Evaluating');
 const data = o.data ? ['--data', resolve(o.data)] : [];
-run(process.execPath, [script('evaluate.mjs'), ...data, '--json', join(work, 'evaluation.json')]);
+// The card's table has the real sets in it: without them it stays as it is.
+const card = o.data ? ['--write', 'assets/starter.md', '--write', 'README.md'] : [];
+const json = ['--json', join(work, 'evaluation.json')];
+run(process.execPath, [script('evaluate.mjs'), ...data, ...json, ...card]);

@@ -4,7 +4,8 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
-import { AcdClip, describeCheckpoint, starterModel } from '../../lib';
+import sharp from 'sharp';
+import { AcdClip, datasets, describeCheckpoint, starterModel } from '../../lib';
 import { cli, writePicture } from './cli/cli-helpers';
 
 const ROOT = path.join(__dirname, '..', '..');
@@ -100,3 +101,31 @@ describe('the command line', () => {
     expect(out).toMatch(/^Starter model +present$/m);
   });
 });
+
+test('marks damage on generated pictures of classes that it was not trained on', async () => {
+  const set = path.join(folder, 'set');
+  const classes = ['leather', 'marble', 'coin', 'cookie'];
+  await datasets.generate(set, { count: 16, classes, seed: 41, abnormalRatio: 1 });
+  const manifest = readFileSync(path.join(set, 'manifest.jsonl'), 'utf8').trim().split('\n');
+  const model = await AcdClip.load();
+  let marked = 0;
+  for (const line of manifest) {
+    const { image_path, mask_path, class_name } = JSON.parse(line);
+    const { map } = await model.detect(path.join(set, image_path), { className: class_name });
+    const side = model.imageSize;
+    const mask = await sharp(path.join(set, mask_path))
+      .resize(side, side, { kernel: 'nearest' })
+      .extractChannel(0)
+      .raw()
+      .toBuffer();
+    if (meanWhere(map!.data, mask, true) > 1.5 * meanWhere(map!.data, mask, false)) marked++;
+  }
+  await model.dispose();
+  expect(manifest).toHaveLength(16);
+  expect(marked).toBeGreaterThanOrEqual(12);
+});
+
+function meanWhere(map: Float32Array, mask: Buffer, damaged: boolean): number {
+  const chosen = map.filter((_, i) => mask[i]! > 0 === damaged);
+  return chosen.reduce((sum, v) => sum + v, 0) / chosen.length;
+}
