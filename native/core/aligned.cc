@@ -24,7 +24,7 @@ int64_t thread_balance() { return t_balance; }
 
 uint8_t* allocate_bytes(size_t bytes) {
   if (bytes == 0) return nullptr;
-  const bool huge = bytes >= 4 * kHugePage;
+  const bool huge = bytes >= 2 * kHugePage;
   void* p = nullptr;
   if (posix_memalign(&p, huge ? kHugePage : 64, bytes) != 0) throw std::bad_alloc();
 #ifdef MADV_HUGEPAGE

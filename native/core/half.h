@@ -14,16 +14,16 @@ inline float float_of_bits(uint32_t bits) {
 
 inline float float_of_bf16(uint16_t h) { return float_of_bits(uint32_t{h} << 16); }
 
+// Without branches, so that loops over it become vectors: the multiplication moves the exponent and
+// makes subnormals normal, both exactly.
 inline float float_of_f16(uint16_t h) {
   const uint32_t sign = uint32_t{h & 0x8000u} << 16;
-  const uint32_t exponent = (h >> 10) & 0x1f;
-  const uint32_t mantissa = h & 0x3ff;
-  if (exponent == 31) return float_of_bits(sign | 0x7f800000u | (mantissa << 13));
-  if (exponent == 0) {  // zero or subnormal: mantissa * 2^-24 is exact in float
-    const float magnitude = static_cast<float>(mantissa) * 5.9604644775390625e-8f;
-    return sign ? -magnitude : magnitude;
-  }
-  return float_of_bits(sign | ((exponent + 112) << 23) | (mantissa << 13));
+  const uint32_t magnitude = uint32_t{h & 0x7fffu} << 13;
+  const float moved = float_of_bits(magnitude) * 5.192296858534828e33f;  // 2^112
+  uint32_t bits;
+  std::memcpy(&bits, &moved, sizeof bits);
+  const bool special = magnitude >= 0x0f800000u;  // Inf or NaN
+  return float_of_bits(sign | (special ? magnitude | 0x7f800000u : bits));
 }
 
 }  // namespace acd

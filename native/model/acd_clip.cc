@@ -35,6 +35,7 @@ Result<std::shared_ptr<const AcdClip>> AcdClip::load(std::shared_ptr<Device> dev
   const int64_t before = thread_balance();
   ACD_RETURN_IF_ERROR(model->load_vision(reader));
   ACD_RETURN_IF_ERROR(model->load_text(reader));
+  reader.drop_scratch();
   model->weight_bytes_ = static_cast<size_t>(thread_balance() - before);
   return std::shared_ptr<const AcdClip>(std::move(model));
 }

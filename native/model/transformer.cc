@@ -16,11 +16,11 @@ Result<Floats> load_floats(const std::shared_ptr<Device>& device, WeightReader& 
 Result<Linear> load_linear(const std::shared_ptr<Device>& device, WeightReader& reader,
                            const std::string& weight, const std::string& bias, int64_t n,
                            int64_t k) {
-  auto w = reader.read(weight, {n, k});
-  if (!w.ok()) return w.status();
   auto b = reader.read(bias, {n});
   if (!b.ok()) return b.status();
-  return Linear::make(device, {w.value().data(), b.value().data(), n, k});
+  auto w = reader.read_scratch(weight, {n, k});
+  if (!w.ok()) return w.status();
+  return Linear::make(device, {w.value(), b.value().data(), n, k});
 }
 
 Result<NormWeights> load_norm(const std::shared_ptr<Device>& device, WeightReader& reader,

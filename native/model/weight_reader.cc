@@ -44,31 +44,34 @@ std::string text(const std::vector<int64_t>& shape) {
   return s + "]";
 }
 
-// Widens to f32; false when a value is NaN or Inf, or leaves f32's range.
-bool widen(FileType type, const void* in, float* out, int64_t n) {
+// The loop of widen for one type, so that the compiler can make vectors of it.
+template <typename In, typename Convert>
+bool widen_each(const void* in, float* out, int64_t n, Convert convert) {
+  const auto* from = static_cast<const In*>(in);
   uint32_t bad = 0;
   for (int64_t i = 0; i < n; ++i) {
-    float v;
-    switch (type) {
-      case FileType::kF32:
-        v = static_cast<const float*>(in)[i];
-        break;
-      case FileType::kF16:
-        v = float_of_f16(static_cast<const uint16_t*>(in)[i]);
-        break;
-      case FileType::kBf16:
-        v = float_of_bf16(static_cast<const uint16_t*>(in)[i]);
-        break;
-      default:
-        v = static_cast<float>(static_cast<const double*>(in)[i]);
-        break;
-    }
+    const float v = convert(from[i]);
     uint32_t bits;
     std::memcpy(&bits, &v, sizeof bits);
     bad |= (bits & 0x7f800000u) == 0x7f800000u;
     out[i] = v;
   }
   return bad == 0;
+}
+
+// Widens to f32; false when a value is NaN or Inf, or leaves f32's range. `in` may be `out` for
+// f32.
+bool widen(FileType type, const void* in, float* out, int64_t n) {
+  switch (type) {
+    case FileType::kF32:
+      return widen_each<float>(in, out, n, [](float v) { return v; });
+    case FileType::kF16:
+      return widen_each<uint16_t>(in, out, n, float_of_f16);
+    case FileType::kBf16:
+      return widen_each<uint16_t>(in, out, n, float_of_bf16);
+    default:
+      return widen_each<double>(in, out, n, [](double v) { return static_cast<float>(v); });
+  }
 }
 
 Status non_finite(const TensorSource& t) {
@@ -159,12 +162,15 @@ Status WeightReader::read_part(const TensorSource& tensor, const TensorPart& par
   const int64_t n = count(part.shape), size = item_bytes(part.type);
   if (n == 0) return Status();
   if (part.strides.empty()) {
-    AlignedBytes piece(static_cast<size_t>(std::min(n, kPieceElements) * size));
+    // f32 is read where it shall be, other types into a piece that all tensors share.
+    const bool in_place = part.type == FileType::kF32;
+    const auto wanted = static_cast<size_t>(std::min(n, kPieceElements) * size);
+    if (!in_place && piece_.bytes() < wanted) piece_ = AlignedBytes(wanted);
     for (int64_t i = 0; i < n; i += kPieceElements) {
       const int64_t m = std::min(kPieceElements, n - i);
-      ACD_RETURN_IF_ERROR(
-          read_bytes(tensor, part, i * size, piece.data(), static_cast<size_t>(m * size)));
-      if (!widen(part.type, piece.data(), out + i, m)) return non_finite(tensor);
+      void* to = in_place ? static_cast<void*>(out + i) : piece_.data();
+      ACD_RETURN_IF_ERROR(read_bytes(tensor, part, i * size, to, static_cast<size_t>(m * size)));
+      if (!widen(part.type, to, out + i, m)) return non_finite(tensor);
     }
     return Status();
   }
@@ -217,6 +223,21 @@ Result<FloatBuffer> WeightReader::read(const std::string& name, const std::vecto
   FloatBuffer buffer(static_cast<size_t>(count(shape)));
   ACD_RETURN_IF_ERROR(read(name, shape, buffer.data()));
   return buffer;
+}
+
+Result<const float*> WeightReader::read_scratch(const std::string& name,
+                                                const std::vector<int64_t>& shape) {
+  const auto tensor = find(name, shape);  // before memory is asked for
+  if (!tensor.ok()) return tensor.status();
+  const auto n = static_cast<size_t>(count(shape));
+  if (scratch_.size() < n) scratch_ = FloatBuffer(n);
+  ACD_RETURN_IF_ERROR(read(name, shape, scratch_.data()));
+  return const_cast<const float*>(scratch_.data());
+}
+
+void WeightReader::drop_scratch() {
+  piece_ = AlignedBytes();
+  scratch_ = FloatBuffer();
 }
 
 Result<WeightReader::Table> WeightReader::read_table(const std::string& name,

@@ -47,6 +47,11 @@ class WeightReader {
   // the bytes are in the file.
   Status read(const std::string& name, const std::vector<int64_t>& shape, float* out);
   Result<FloatBuffer> read(const std::string& name, const std::vector<int64_t>& shape);
+  // The same in memory of the reader's, which the next call overwrites: what is packed or uploaded
+  // at once needs no buffer of its own, and fresh memory costs more than reading the file.
+  Result<const float*> read_scratch(const std::string& name, const std::vector<int64_t>& shape);
+  // Gives that memory back.
+  void drop_scratch();
 
   // A table kept as the file has it where the backend takes that type, otherwise f32.
   struct Table {
@@ -69,6 +74,8 @@ class WeightReader {
   std::function<bool()> cancelled_;
   int64_t loaded_ = 0;
   int64_t total_ = 0;
+  AlignedBytes piece_;
+  FloatBuffer scratch_;
 };
 
 }  // namespace acd

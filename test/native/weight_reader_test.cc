@@ -9,6 +9,8 @@
 #include <cstring>
 #include <limits>
 
+#include "core/half.h"
+
 using namespace acd;
 
 namespace {
@@ -203,4 +205,46 @@ TEST_CASE("a table keeps half floats and widens everything else") {
   float second;
   std::memcpy(&second, view.value().bytes.data() + 4, sizeof second);
   CHECK(second == 2.0f);
+}
+
+TEST_CASE("half: every f16 widens to its exact value") {
+  for (uint32_t h = 0; h < 0x10000; ++h) {
+    const int exponent = static_cast<int>(h >> 10 & 0x1f), mantissa = static_cast<int>(h & 0x3ff);
+    const float got = float_of_f16(static_cast<uint16_t>(h));
+    if (exponent == 31 && mantissa != 0) {
+      CHECK(std::isnan(got));
+      continue;
+    }
+    double expected = exponent == 31  ? std::numeric_limits<double>::infinity()
+                      : exponent == 0 ? std::ldexp(mantissa, -24)
+                                      : std::ldexp(1024 + mantissa, exponent - 25);
+    if (h & 0x8000) expected = -expected;
+    CHECK(got == expected);
+    CHECK(std::signbit(got) == ((h & 0x8000) != 0));
+  }
+}
+
+TEST_CASE("scratch holds one tensor after another, whatever their sizes and types") {
+  const File f32(std::vector<float>{1, 2, 3, 4, 5, 6}), f16(std::vector<uint16_t>{0x3c00, 0xc100});
+  const auto tensor = [](const char* name, size_t file, FileType type, Shape shape) {
+    TensorPart p = part(type, 0, shape);
+    p.file = file;
+    return TensorSource{name, shape, {p}};
+  };
+  WeightReader reader(
+      {f32.path, f16.path},
+      {tensor("large", 0, FileType::kF32, {2, 3}), tensor("small", 1, FileType::kF16, {2}),
+       tensor("first", 0, FileType::kF32, {1})},
+      nullptr, nullptr);
+  REQUIRE(reader.open().ok());
+  const auto values = [&](const char* name, const Shape& shape, size_t n) {
+    const auto read = reader.read_scratch(name, shape);
+    REQUIRE(read.ok());
+    return std::vector<float>(read.value(), read.value() + n);
+  };
+  CHECK(values("small", {2}, 2) == std::vector<float>{1, -2.5f});
+  CHECK(values("large", {2, 3}, 6) == std::vector<float>{1, 2, 3, 4, 5, 6});
+  CHECK(values("first", {1}, 1) == std::vector<float>{1});
+  CHECK(values("small", {2}, 2) == std::vector<float>{1, -2.5f});
+  CHECK_FALSE(reader.read_scratch("small", {3}).ok());
 }

@@ -10,6 +10,7 @@ namespace {
 constexpr int64_t kChunkColumns = 256;
 constexpr int64_t kTileRows = 288;
 constexpr int64_t kLooseStride = 16;
+constexpr size_t kLineBytes = 64;
 using F32 = dnnl::memory::data_type;
 
 // oneDNN asks OpenMP how many threads it may use; here the answer is one.
@@ -59,11 +60,7 @@ RowTiles::RowTiles(int64_t rows) : rows(rows) {
   height = count ? (rows + count - 1) / count : 0;
 }
 
-size_t PackedLinear::bytes() const {
-  size_t total = bias.bytes();
-  for (const Chunk& c : chunks) total += c.weights.bytes();
-  return total;
-}
+size_t PackedLinear::bytes() const { return weights.bytes() + bias.bytes(); }
 
 Gemm::Gemm() : engine_(dnnl::engine::kind::cpu, 0) {}
 
@@ -77,10 +74,10 @@ PackedLinear Gemm::pack(const LinearWeights& w) const {
     packed.bias = FloatBuffer(static_cast<size_t>(w.n));
     std::copy(w.bias, w.bias + w.n, packed.bias.data());
   }
+  size_t bytes = 0;
+  std::vector<size_t> offsets;
   for (int64_t n0 = 0; n0 < w.n; n0 += kChunkColumns) {
-    PackedLinear::Chunk chunk;
-    chunk.n0 = n0;
-    chunk.n = std::min(kChunkColumns, w.n - n0);
+    PackedLinear::Chunk chunk{n0, std::min(kChunkColumns, w.n - n0), {}, nullptr};
     const dnnl::memory::desc any({w.k, chunk.n}, F32::f32, dnnl::memory::format_tag::any);
     // The layout must serve rows of any stride: asked about dense rows alone, oneDNN 2.6 picks one
     // for which strided rows only have its reference code, 20 times slower.
@@ -89,13 +86,20 @@ PackedLinear Gemm::pack(const LinearWeights& w) const {
                     dnnl::memory::desc(), rows_desc(kTileRows, chunk.n, chunk.n + kLooseStride),
                     dnnl::primitive_attr())
             .weights_desc();
-    chunk.weights = AlignedBytes(chunk.desc.get_size());
+    offsets.push_back(bytes);
+    bytes += (chunk.desc.get_size() + kLineBytes - 1) / kLineBytes * kLineBytes;
+    packed.chunks.push_back(std::move(chunk));
+  }
+  packed.weights = AlignedBytes(bytes);
+  for (size_t i = 0; i < offsets.size(); ++i) {
+    PackedLinear::Chunk& chunk = packed.chunks[i];
+    uint8_t* to = packed.weights.data() + offsets[i];
+    chunk.weights = to;
     const dnnl::memory::desc plain({w.k, chunk.n}, F32::f32, dnnl::memory::dims{1, w.k});
-    dnnl::memory src(plain, engine_, const_cast<float*>(w.weight + n0 * w.k));
-    dnnl::memory dst(chunk.desc, engine_, chunk.weights.data());
+    dnnl::memory src(plain, engine_, const_cast<float*>(w.weight + chunk.n0 * w.k));
+    dnnl::memory dst(chunk.desc, engine_, to);
     dnnl::reorder(src, dst).execute(stream, src, dst);
     stream.wait();
-    packed.chunks.push_back(std::move(chunk));
   }
   return packed;
 }
@@ -126,8 +130,7 @@ void Gemm::run(const Tile& tile, const PackedLinear& weights, const PackedLinear
   dnnl::stream stream(engine_);
   std::unordered_map<int, dnnl::memory> args = {
       {DNNL_ARG_SRC, dnnl::memory(tile.src, engine_, const_cast<float*>(x))},
-      {DNNL_ARG_WEIGHTS,
-       dnnl::memory(chunk.desc, engine_, const_cast<uint8_t*>(chunk.weights.data()))},
+      {DNNL_ARG_WEIGHTS, dnnl::memory(chunk.desc, engine_, const_cast<uint8_t*>(chunk.weights))},
       {DNNL_ARG_DST, dnnl::memory(tile.dst, engine_, y)},
       {DNNL_ARG_SCRATCHPAD, dnnl::memory(tile.scratchpad, engine_, scratch)}};
   if (!tile.bias.is_zero()) {

@@ -22,12 +22,13 @@ struct PackedLinear {
     int64_t n0;
     int64_t n;
     dnnl::memory::desc desc;
-    AlignedBytes weights;
+    const uint8_t* weights;  // inside the linear's one block
   };
   int64_t n;
   int64_t k;
   std::vector<Chunk> chunks;
-  FloatBuffer bias;  // empty: none
+  AlignedBytes weights;  // of all chunks: one block is large enough for huge pages
+  FloatBuffer bias;      // empty: none
   size_t bytes() const;
 };
 
