@@ -1,14 +1,15 @@
 // Makes the starter model again, from the generator to the file in assets/:
 //
-//   node scripts/starter/make.mjs --work DIR [--python PYTHON] [--steps N] [--data DIR] [--no-photographs]
+//   node scripts/starter/make.mjs --work DIR [--python PYTHON] [--steps N] [--data DIR]
+//     [--no-photographs] [--out FILE]
 //
 // 1 builds the generator as a library, 2 fetches textures from Debian's archive, 3 trains (restartable:
-// the same command goes on where it was cut off), 4 writes assets/starter.safetensors and .sha256, 5
-// evaluates. PYTHON needs torch, numpy, pillow and safetensors; a GPU is used when torch sees one.
+// the same command goes on where it was cut off), 4 writes FILE (assets/starter.safetensors)
+// and its .sha256, 5 evaluates it with the real sets in --data. PYTHON needs torch, numpy, pillow and safetensors; a GPU is used when torch sees one.
 import { existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { fail, probe, run, step } from '../lib.mjs';
+import { fail, probe, root, run, step } from '../lib.mjs';
 
 const text = { type: 'string' };
 const { values: o } = parseArgs({
@@ -17,6 +18,7 @@ const { values: o } = parseArgs({
     python: { ...text, default: 'python3' },
     steps: text,
     data: text,
+    out: { ...text, default: join(root, 'assets', 'starter.safetensors') },
     'no-photographs': { type: 'boolean', default: false },
   },
 });
@@ -59,12 +61,14 @@ if (o.steps) training.push('--steps', o.steps);
 const env = { ...process.env, OMP_WAIT_POLICY: 'passive' };
 run(o.python, [...training, '--out', join(work, 'run')], { env });
 
-step('Writing assets/starter.safetensors');
-run(o.python, [script('export.py'), '--run', join(work, 'run')]);
+const bundle = resolve(o.out);
+step(`Writing ${bundle}`);
+run(o.python, [script('export.py'), '--run', join(work, 'run'), '--out', bundle]);
 
 step('Evaluating');
 const data = o.data ? ['--data', resolve(o.data)] : [];
-// The card's table has the real sets in it: without them it stays as it is.
-const card = o.data ? ['--write', 'assets/starter.md', '--write', 'README.md'] : [];
+// The cards' tables have the real sets in them and are about the file in assets/.
+const shipped = bundle === join(root, 'assets', 'starter.safetensors');
+const card = o.data && shipped ? ['--write', 'assets/starter.md', '--write', 'README.md'] : [];
 const json = ['--json', join(work, 'evaluation.json')];
-run(process.execPath, [script('evaluate.mjs'), ...data, ...json, ...card]);
+run(process.execPath, [script('evaluate.mjs'), '--bundle', bundle, ...data, ...json, ...card]);
