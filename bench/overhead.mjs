@@ -1,0 +1,115 @@
+// What the package adds to a picture beside computing it: submitting it and bringing the map back.
+//
+//   node bench/overhead.mjs [--runs 300] [--threads N] [--cache DIR] [--json FILE]
+//
+// A tiny model, raw RGB pixels of 518 x 518 in, a map of that size (1 MB) out, one picture at a time. Overhead is the time from detect() to its result, less what the addon's own clock says the
+// picture waited in its queue, was preprocessed, computed and postprocessed. `submit` is the part before
+// detect() returns its promise (checks, the copy of the pixels); the rest is the way back: from the
+// computing thread to the event loop, the result object, promises. Every result is checked to be the
+// same bytes; figures are medians over the runs, after a warm-up.
+import { writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import * as path from 'node:path';
+import { AcdClip } from '../lib/index.mjs';
+import { options, positive } from './lib/args.mjs';
+import { describeMachine, machine } from './lib/machine.mjs';
+import { bundleOf, sizeNamed } from './lib/models.mjs';
+import { fixed, summarise, table } from './lib/stats.mjs';
+import { picture } from './lib/synth.mjs';
+
+const SIDE = 518;
+const WARM_UP = 30;
+
+const args = options(import.meta.url, {
+  runs: 300,
+  threads: availableParallelism(),
+  cache: path.join(tmpdir(), 'acd-clip-bench'),
+  json: undefined,
+});
+const runs = positive('runs', args.runs);
+const threads = positive('threads', args.threads);
+const here = machine(threads);
+console.log(`${describeMachine(here)}\n`);
+
+const image = { data: picture('overhead', SIDE, SIDE), width: SIDE, height: SIDE, channels: 3 };
+const model = await AcdClip.load({
+  bundle: bundleOf('tiny', args.cache),
+  imageSize: sizeNamed('tiny').imageSize,
+  precision: 'fp32',
+  threads,
+});
+const textFeatures = await model.encodePrompts('hazelnut');
+const { signal } = new AbortController();
+// A map of the picture's size, whatever the model: the 1 MB that a ViT-L at 518 gives back.
+const MAP = { map: 'image' };
+const cases = {
+  'map back': { textFeatures, ...MAP },
+  'no map back': { textFeatures, map: 'none' },
+  'map back, class by name': { className: 'hazelnut', ...MAP },
+  'map back, with a signal': { textFeatures, signal, ...MAP },
+};
+const results = await measure();
+await model.dispose();
+report();
+
+/** The cases take turns, so that a change of the machine's speed meets all of them. */
+async function measure() {
+  const names = Object.keys(cases);
+  const all = Object.fromEntries(
+    names.map((name) => [name, { whole: [], submit: [], native: [] }]),
+  );
+  const first = await model.detect(image, { textFeatures, ...MAP });
+  for (let i = 0; i < WARM_UP + runs; i++) {
+    for (const name of names) {
+      const { whole, submit, native, found } = await once(cases[name]);
+      if (!same(found, first)) throw new Error(`Expected the same result in every call: ${name}`);
+      if (i < WARM_UP) continue;
+      all[name].whole.push(1000 * (whole - native));
+      all[name].submit.push(1000 * submit);
+      all[name].native.push(native);
+    }
+  }
+  return Object.fromEntries(
+    names.map((name) => [
+      name,
+      Object.fromEntries(Object.entries(all[name]).map(([k, v]) => [k, summarise(v)])),
+    ]),
+  );
+}
+
+async function once(detectOptions) {
+  const start = performance.now();
+  const promise = model.detect(image, detectOptions);
+  const submitted = performance.now();
+  const found = await promise;
+  const whole = performance.now() - start;
+  const { queueMs, preprocessMs, computeMs, postprocessMs } = found.timing;
+  const native = queueMs + preprocessMs + computeMs + postprocessMs;
+  return { whole, submit: submitted - start, native, found };
+}
+
+function same(found, first) {
+  if (found.score !== first.score) return false;
+  if (!found.map) return true;
+  const bytes = ({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  return bytes(found.map).equals(bytes(first.map));
+}
+
+function report() {
+  console.log(
+    table(
+      ['overhead per picture, us', 'median', 'min', 'p99', 'of it submit', 'way back', 'native ms'],
+      Object.entries(results).map(([name, { whole, submit, native }]) => [
+        name,
+        fixed(whole.median, 0),
+        fixed(whole.min, 0),
+        fixed(whole.p99, 0),
+        fixed(submit.median, 0),
+        fixed(whole.median - submit.median, 0),
+        fixed(native.median, 2),
+      ]),
+    ),
+  );
+  if (args.json)
+    writeFileSync(args.json, `${JSON.stringify({ machine: here, results }, null, 1)}\n`);
+}
