@@ -64,6 +64,12 @@ const DOMAINS: Record<Domain, { blurTaps: number; blurSigma: number; mapWeight: 
 const LOOKAHEAD = 8;
 const TEXT_CACHE = 256;
 
+/** Sentences, and what finds their features again. */
+interface KeyedPrompts {
+  prompts: Prompts;
+  key: string;
+}
+
 /** Options of detect, checked and completed. */
 interface DetectPlan {
   text: () => Promise<TextFeatures>;
@@ -73,6 +79,10 @@ interface DetectPlan {
   regions: { threshold: number; minArea: number } | undefined;
   autoOrient: boolean;
   signal: AbortSignal | undefined;
+}
+
+function keyedBy(prompts: Prompts): KeyedPrompts {
+  return { prompts, key: JSON.stringify(prompts) };
 }
 
 /**
@@ -92,6 +102,8 @@ interface DetectPlan {
 export class AcdClip {
   readonly #model: LoadedModel;
   readonly #texts = new Lru<Promise<TextFeatures>>(TEXT_CACHE);
+  /** Sentences of class names given alone: cleaning and filling them in costs more than all else. */
+  readonly #named = new Lru<KeyedPrompts>(TEXT_CACHE);
   #disposal: Promise<void> | undefined;
 
   private constructor(model: LoadedModel) {
@@ -354,9 +366,16 @@ export class AcdClip {
       const features = this.#checkTextFeatures(o.textFeatures);
       return () => Promise.resolve(features);
     }
-    const prompts = promptsOf(o) ?? profile!.prompts;
+    const alone = o.prompts === undefined && o.dataset === undefined && o.nouns === undefined;
+    const name = alone && typeof o.className === 'string' ? o.className : undefined;
+    let keyed = name === undefined ? undefined : this.#named.get(name);
+    if (!keyed) {
+      keyed = keyedBy(promptsOf(o) ?? profile!.prompts);
+      if (name !== undefined) this.#named.set(name, keyed);
+    }
+    const { prompts, key } = keyed;
     // Tokens are counted before anything is decoded: an over-long prompt fails at once.
-    return () => this.#encode(prompts);
+    return () => this.#encode(prompts, key);
   }
 
   #checkModelId(name: string, modelId: string): void {
@@ -387,8 +406,7 @@ export class AcdClip {
     return { data: value.data, groups, width: embedDim, modelId: this.modelId };
   }
 
-  #encode(prompts: Prompts): Promise<TextFeatures> {
-    const key = JSON.stringify(prompts);
+  #encode(prompts: Prompts, key = JSON.stringify(prompts)): Promise<TextFeatures> {
     const known = this.#texts.get(key);
     if (known) return known;
     const { contextLength, vocabSize, groups, embedDim } = this.#model.config;
