@@ -22,6 +22,7 @@ from photographs import Photographs
 from model import CONFIG, StarterModel, normalise
 
 EMA_HALF_LIFE = 300  # steps
+RUN = 16  # steps whose pictures are drawn at once
 STEPS = 5200
 # (up to this step, picture side): small pictures first, the model's own size last
 STAGES = ((1750, 112), (2250, 140), (3300, 196), (STEPS, 252))
@@ -86,15 +87,8 @@ class Batches:
     def raw(self, step):
         """Drawn for many steps at once, between steps, so that drawing and training never share a core."""
         if step not in self.ahead:
-            o = self.o
-            run = 16
-            first = step - step % run
-            side = side_of(step, o.steps)
-            self.ahead = {}
-            sides = [side_of(first + i, o.steps) for i in range(run)]
-            for i, s in enumerate(sides):
-                if first + i >= step and s == side:
-                    self.ahead[first + i] = self.draw(first + i, s)
+            end = min(step - step % RUN + RUN, self.o.steps)
+            self.ahead = {at: self.draw(at, side_of(at, self.o.steps)) for at in range(step, end)}
         return self.ahead.pop(step)
 
     def draw(self, step, side):
