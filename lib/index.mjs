@@ -9,6 +9,7 @@ export const {
   convertCheckpoint,
   datasets,
   describeCheckpoint,
+  getCudaInfo,
   getRuntimeInfo,
   heatmapPng,
   kernels,

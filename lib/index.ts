@@ -42,5 +42,13 @@ export type {
   RegionOptions,
   TextFeatures,
 } from './model/types';
-export { type Device, getRuntimeInfo, kernels, listDevices, type RuntimeInfo } from './runtime';
+export {
+  type CudaInfo,
+  type Device,
+  getCudaInfo,
+  getRuntimeInfo,
+  kernels,
+  listDevices,
+  type RuntimeInfo,
+} from './runtime';
 export { type Domain, type Nouns, type Prompts, promptsFor, readNouns, tokenize } from './text';

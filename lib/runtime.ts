@@ -37,6 +37,28 @@ export interface RuntimeInfo {
   libvips: string;
 }
 
+/** The CUDA backend of this installation. */
+export interface CudaInfo {
+  /** Path of libacd_cuda.so; '' when this build has none. */
+  plugin: string;
+  /** Toolkit and architectures that it was built for. */
+  built: string;
+  /** At least one GPU can be used. */
+  usable: boolean;
+  /** Why none can be used, or how many can. */
+  reason: string;
+  /** The driver, cuBLASLt and cuDNN: found or missing, and why. */
+  libraries: { name: string; usable: boolean; version: string; path: string; reason: string }[];
+}
+
+/**
+ * The CUDA backend and each library it needs, found or missing. Opens them, which takes up to
+ * seconds the first time. Throws ERR_ACD_NATIVE_MISSING.
+ */
+export function getCudaInfo(): CudaInfo {
+  return callNative((addon) => addon.cudaInfo());
+}
+
 /** The devices of this machine, usable or not, each with a reason. Throws ERR_ACD_NATIVE_MISSING. */
 export function listDevices(): Device[] {
   return callNative((addon) => addon.listDevices());

@@ -796,6 +796,30 @@ interface RuntimeInfo {
     sharp: string;
     libvips: string;
 }
+/** The CUDA backend of this installation. */
+interface CudaInfo {
+    /** Path of libacd_cuda.so; '' when this build has none. */
+    plugin: string;
+    /** Toolkit and architectures that it was built for. */
+    built: string;
+    /** At least one GPU can be used. */
+    usable: boolean;
+    /** Why none can be used, or how many can. */
+    reason: string;
+    /** The driver, cuBLASLt and cuDNN: found or missing, and why. */
+    libraries: {
+        name: string;
+        usable: boolean;
+        version: string;
+        path: string;
+        reason: string;
+    }[];
+}
+/**
+ * The CUDA backend and each library it needs, found or missing. Opens them, which takes up to
+ * seconds the first time. Throws ERR_ACD_NATIVE_MISSING.
+ */
+declare function getCudaInfo(): CudaInfo;
 /** The devices of this machine, usable or not, each with a reason. Throws ERR_ACD_NATIVE_MISSING. */
 declare function listDevices(): Device[];
 /** Versions, processor and instruction set. Throws ERR_ACD_NATIVE_MISSING, ERR_ACD_UNSUPPORTED. */
@@ -810,5 +834,5 @@ type Kernels = {
  */
 declare const kernels: Kernels;
 
-export { AcdClip, AcdClipError, AnomalyMap, ERROR_CODES, convertCheckpoint, datasets, describeCheckpoint, getRuntimeInfo, heatmapPng, kernels, listDevices, overlayPng, promptsFor, readNouns, readProfile, starterModel, tokenize };
-export type { AcdClipErrorCode, CalibrateOptions, CheckpointDescription, CheckpointFormat, Colormap, ConvertOptions, ConvertResult, DetectOptions, Detection, Device, Domain, EmbedOptions, Embedding, GenerateDatasetOptions, GenerateProgress, GeneratedDataset, HeatmapOptions, ImageInput, ImageLimits, LoadOptions, LoadProgress, Logger, ModelMemory, Nouns, OverlayOptions, Profile, Prompts, RawImage, Region, RegionOptions, RuntimeInfo, TextFeatures };
+export { AcdClip, AcdClipError, AnomalyMap, ERROR_CODES, convertCheckpoint, datasets, describeCheckpoint, getCudaInfo, getRuntimeInfo, heatmapPng, kernels, listDevices, overlayPng, promptsFor, readNouns, readProfile, starterModel, tokenize };
+export type { AcdClipErrorCode, CalibrateOptions, CheckpointDescription, CheckpointFormat, Colormap, ConvertOptions, ConvertResult, CudaInfo, DetectOptions, Detection, Device, Domain, EmbedOptions, Embedding, GenerateDatasetOptions, GenerateProgress, GeneratedDataset, HeatmapOptions, ImageInput, ImageLimits, LoadOptions, LoadProgress, Logger, ModelMemory, Nouns, OverlayOptions, Profile, Prompts, RawImage, Region, RegionOptions, RuntimeInfo, TextFeatures };

@@ -62,6 +62,8 @@ export interface ModelSpec {
   config: ModelConfig;
   /** Two specs with equal non-empty keys share one copy of the weights in this process. */
   shareKey: string;
+  /** 'cpu' (the default) or 'cuda:N'. */
+  device?: string;
   /** Threads of one computation; 0 = all that affinity and cgroup allow. */
   threads: number;
   /** Most jobs that may wait; one more is refused with ERR_ACD_QUEUE_FULL. */
@@ -191,6 +193,15 @@ export interface NativeDevice {
   available: boolean;
   name: string;
   reason: string; // why not, or what it was chosen for
+}
+
+/** The CUDA backend and what it needs, each found or missing. */
+export interface NativeCudaInfo {
+  plugin: string; // path of libacd_cuda.so, '' when it is not there
+  built: string; // toolkit and architectures; '' without a plugin
+  usable: boolean;
+  reason: string;
+  libraries: { name: string; usable: boolean; version: string; path: string; reason: string }[];
 }
 
 /** Ops one by one, for oracle tests and micro-benchmarks. Synchronous: they block the caller. */
@@ -354,6 +365,8 @@ export interface NativeBinding {
   load(spec: ModelSpec, onProgress: (loadedBytes: number, totalBytes: number) => void): LoadHandle;
   runtimeInfo(): NativeRuntimeInfo;
   listDevices(): NativeDevice[];
+  /** Opens the libraries that a GPU would need, to report on them: slow on first use. */
+  cudaInfo(): NativeCudaInfo;
   /** sha256-free check that copies of weights are shared: models alive and bytes held in this process. */
   storeInfo(): { models: number; bytes: number };
   readonly kernels: NativeKernels;

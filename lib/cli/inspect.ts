@@ -7,7 +7,9 @@ import { type CheckpointDescription, describeCheckpoint } from '../checkpoint';
 import type { AcdClipError } from '../errors';
 import { starterModel, verifiedStarter } from '../model/starter';
 import {
+  type CudaInfo,
   type Device,
+  getCudaInfo,
   getRuntimeInfo,
   listDevices,
   packageVersion,
@@ -31,6 +33,8 @@ interface Report {
   /** Absent when the addon cannot be loaded; `problems` then says why. */
   native?: RuntimeInfo['native'];
   devices: Device[];
+  /** Absent when the addon cannot be loaded. */
+  cuda?: CudaInfo;
   assets: { name: string; path: string; present: boolean }[];
   problems: { message: string; help?: string }[];
 }
@@ -74,6 +78,7 @@ async function examine(): Promise<Report> {
   try {
     report.native = getRuntimeInfo().native;
     report.devices = listDevices();
+    report.cuda = getCudaInfo();
   } catch (error) {
     report.problems.push(problemOf(error));
   }
@@ -115,6 +120,7 @@ function reportLines(r: Report): Line[] {
     ...(r.native ? nativeLines(r.native) : []),
     ['sharp', `${r.sharp}, libvips ${r.libvips}`],
     ...r.devices.map(deviceLine),
+    ...(r.cuda ? cudaLines(r.cuda) : []),
     ...r.assets.map((a): Line => [a.name, a.present ? 'present' : 'missing']),
     ...r.problems.map((p): Line => ['PROBLEM', [p.message, p.help].filter(Boolean).join('. ')]),
   ];
@@ -136,6 +142,17 @@ function deviceLine(d: Device): Line {
   return [
     `Device ${d.id}`,
     [d.name, state].filter(Boolean).join(', ') + (d.reason ? `: ${d.reason}` : ''),
+  ];
+}
+
+function cudaLines(cuda: CudaInfo): Line[] {
+  if (cuda.plugin === '') return [];
+  return [
+    ['CUDA backend', [cuda.built, cuda.plugin].filter(Boolean).join(', ')],
+    ...cuda.libraries.map((l): Line => {
+      const found = [l.version, l.path].filter(Boolean).join(', ');
+      return [l.name, [found, l.usable ? '' : 'not usable', l.reason].filter(Boolean).join(': ')];
+    }),
   ];
 }
 

@@ -69,27 +69,25 @@ function checkLoadOptions(o: LoadOptions): void {
 }
 
 function chooseDevice(wish: unknown): { device: string; deviceReason: string } {
-  if (wish === undefined || wish === 'auto' || wish === 'cpu') {
-    const cuda = callNative((addon) => addon.listDevices()).find((d) => d.id.startsWith('cuda'));
-    return {
-      device: 'cpu',
-      deviceReason:
-        wish === 'cpu' ? 'asked for' : `no CUDA device: ${cuda?.reason ?? 'not built in'}`,
-    };
-  }
-  if (typeof wish !== 'string' || !/^cuda(:\d{1,2})?$/.test(wish)) {
+  if (wish === 'cpu') return { device: 'cpu', deviceReason: 'asked for' };
+  const automatic = wish === undefined || wish === 'auto';
+  if (!automatic && (typeof wish !== 'string' || !/^cuda(:\d{1,2})?$/.test(wish))) {
     throw invalid('device', "'auto', 'cpu', 'cuda' or 'cuda:N'", wish);
   }
-  const reason = callNative((addon) => addon.listDevices()).find((d) =>
-    d.id.startsWith('cuda'),
-  )?.reason;
-  throw new AcdClipError(
-    'ERR_ACD_DEVICE_UNAVAILABLE',
-    `Device ${wish} cannot be used: ${reason ?? 'not built in'}`,
-    {
-      help: "Use device 'auto' or 'cpu'.",
-    },
-  );
+  const all = callNative((addon) => addon.listDevices()).filter((d) => d.id.startsWith('cuda'));
+  const index = /:0*(\d+)$/.exec(automatic ? '' : wish)?.[1];
+  const candidates = index === undefined ? all : all.filter((d) => d.id === `cuda:${index}`);
+  const found = candidates.find((d) => d.available);
+  if (found) {
+    const chosen = automatic ? 'the first CUDA device that can be used' : 'asked for';
+    return { device: found.id, deviceReason: `${chosen}: ${found.name}, ${found.reason}` };
+  }
+  const first = candidates[0] ?? all.find((d) => d.id === 'cuda');
+  const reason = first?.reason ?? `there are only ${all.length} CUDA devices`;
+  if (automatic) return { device: 'cpu', deviceReason: `no CUDA device: ${reason}` };
+  throw new AcdClipError('ERR_ACD_DEVICE_UNAVAILABLE', `Device ${wish} cannot be used: ${reason}`, {
+    help: "Use device 'auto' or 'cpu'; \"acd-clip inspect\" tells what was found.",
+  });
 }
 
 function checkPrecision(wish: unknown): void {
@@ -166,8 +164,9 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
     files: plan.files,
     tensors: plan.tensors,
     config: plan.config,
-    // Packed weights belong to a backend, and a backend to a number of threads.
-    shareKey: `${plan.identity}:${threads}`,
+    // Packed weights belong to a backend, and that of the CPU to a number of threads.
+    shareKey: `${plan.identity}:${chosen.device}:${chosen.device === 'cpu' ? threads : ''}`,
+    device: chosen.device,
     threads,
     queueLimit,
   };

@@ -11,6 +11,7 @@
 #include "addon/load.h"
 #include "backend/cpu/dnnl_compat.h"
 #include "backend/cpu/isa.h"
+#include "backend/cuda_plugin.h"
 #include "core/thread_team.h"
 #include "infer/model_store.h"
 
@@ -63,22 +64,53 @@ Napi::Value runtime_info(const Napi::CallbackInfo& info) {
   return o;
 }
 
+Napi::Object device_object(Napi::Env env, const std::string& id, bool available,
+                           const std::string& name, const std::string& reason) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("id", id);
+  o.Set("available", Napi::Boolean::New(env, available));
+  o.Set("name", name);
+  o.Set("reason", reason);
+  return o;
+}
+
 Napi::Value list_devices(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  Napi::Object cpu = Napi::Object::New(env);
-  cpu.Set("id", "cpu");
-  cpu.Set("available", Napi::Boolean::New(env, true));
-  cpu.Set("name", cpu_name());
-  cpu.Set("reason", "always available");
-  Napi::Object cuda = Napi::Object::New(env);
-  cuda.Set("id", "cuda");
-  cuda.Set("available", Napi::Boolean::New(env, false));
-  cuda.Set("name", "CUDA");
-  cuda.Set("reason", "this version has no CUDA backend yet");
-  Napi::Array out = Napi::Array::New(env, 2);
-  out.Set(0u, cpu);
-  out.Set(1u, cuda);
+  Napi::Array out = Napi::Array::New(env);
+  out.Set(0u, device_object(env, "cpu", true, cpu_name(), "always available"));
+  const CudaProbe& probe = cuda_state(false).probe;
+  if (probe.devices == 0) {
+    out.Set(1u, device_object(env, "cuda", false, "CUDA", probe.reason));
+  }
+  for (int i = 0; i < probe.devices; ++i) {
+    const CudaDeviceInfo& d = probe.device[i];
+    out.Set(static_cast<uint32_t>(i + 1),
+            device_object(env, "cuda:" + std::to_string(d.index), d.usable != 0, d.name, d.reason));
+  }
   return out;
+}
+
+Napi::Value cuda_info(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const CudaState& state = cuda_state(true);
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("plugin", state.plugin);
+  o.Set("built", state.probe.built);
+  o.Set("usable", Napi::Boolean::New(env, state.probe.usable != 0));
+  o.Set("reason", state.probe.reason);
+  Napi::Array libraries = Napi::Array::New(env, static_cast<size_t>(state.probe.libraries));
+  for (int i = 0; i < state.probe.libraries; ++i) {
+    const CudaLibraryInfo& l = state.probe.library[i];
+    Napi::Object library = Napi::Object::New(env);
+    library.Set("name", l.name);
+    library.Set("usable", Napi::Boolean::New(env, l.usable != 0));
+    library.Set("version", l.version);
+    library.Set("path", l.path);
+    library.Set("reason", l.reason);
+    libraries.Set(static_cast<uint32_t>(i), library);
+  }
+  o.Set("libraries", libraries);
+  return o;
 }
 
 Napi::Value store_object(const Napi::CallbackInfo& info) {
@@ -102,6 +134,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   method("load", [environment](const Napi::CallbackInfo& info) { return load(info, environment); });
   method("runtimeInfo", runtime_info);
   method("listDevices", list_devices);
+  method("cudaInfo", cuda_info);
   method("storeInfo", store_object);
   exports.Set("kernels", make_kernels(env));
   exports.Set("datagen", make_datagen(env, environment));

@@ -1,5 +1,6 @@
 #include "addon/load.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -7,6 +8,7 @@
 #include "addon/args.h"
 #include "addon/model.h"
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cuda_plugin.h"
 #include "core/thread_team.h"
 #include "infer/model_store.h"
 
@@ -18,6 +20,7 @@ struct Spec {
   std::vector<TensorSource> tensors;
   ModelConfig config;
   std::string share_key;
+  int cuda = -1;  // index of a CUDA device; -1: the CPU
   int threads = 0;
   size_t queue_limit = 0;
 };
@@ -85,6 +88,18 @@ ModelConfig config_of(Napi::Env env, const Napi::Value& value) {
   return c;
 }
 
+// "cpu" -> -1, "cuda:3" -> 3.
+int cuda_index(const Fields& f) {
+  const std::string device = f.string("device");
+  if (device == "cpu") return -1;
+  const std::string prefix = "cuda:";
+  const std::string digits = device.substr(std::min(prefix.size(), device.size()));
+  const bool number = !digits.empty() && digits.size() <= 2 &&
+                      digits.find_first_not_of("0123456789") == std::string::npos;
+  if (device.compare(0, prefix.size(), prefix) != 0 || !number) f.fail("cpu or cuda:N", "device");
+  return std::stoi(digits);
+}
+
 Spec spec_of(Napi::Env env, const Napi::Value& value) {
   const Fields f(env, value, "spec");
   Spec spec;
@@ -108,6 +123,7 @@ Spec spec_of(Napi::Env env, const Napi::Value& value) {
   }
   spec.config = config_of(env, f.value("config"));
   spec.share_key = f.string("shareKey");
+  if (f.has("device")) spec.cuda = cuda_index(f);
   spec.threads = static_cast<int>(f.integer("threads", 0, 1024));
   spec.queue_limit = static_cast<size_t>(f.integer("queueLimit", 1, 1 << 20));
   return spec;
@@ -147,7 +163,7 @@ WeightReader::Progress progress_to(const std::shared_ptr<Environment>& environme
 Status load_session(Spec& spec, const WeightReader::Progress& progress,
                     const std::atomic<bool>& cancelled, std::unique_ptr<Session>& out) {
   auto model = shared_model(spec.share_key, [&]() -> Result<std::shared_ptr<const AcdClip>> {
-    auto device = make_cpu_device(spec.threads);
+    auto device = spec.cuda < 0 ? make_cpu_device(spec.threads) : make_cuda_device(spec.cuda);
     if (!device.ok()) return device.status();
     WeightReader reader(std::move(spec.files), std::move(spec.tensors), progress,
                         [&] { return cancelled.load(); });

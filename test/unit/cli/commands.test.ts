@@ -100,7 +100,7 @@ describe('inspect', () => {
       expect(out).toContain(word);
     }
     expect(out).toMatch(/^Device cpu +.*available/m);
-    expect(out).toMatch(/^Device cuda .*: \S/m);
+    expect(out).toMatch(/^Device cuda\S* .*: \S/m);
     expect(out).toMatch(/^CLIP's vocabulary +present$/m);
   });
 
@@ -108,6 +108,10 @@ describe('inspect', () => {
     const report = JSON.parse((await cli(['inspect', '--json'])).out);
     expect(report.native.isaForced).toEqual(expect.any(Boolean));
     expect(report.devices[0]).toMatchObject({ id: 'cpu', available: true });
+    expect(report.cuda.reason).toMatch(/\w/);
+    // Without the backend's library there is nothing that needs others.
+    if (report.cuda.plugin === '') expect(report.cuda.libraries).toEqual([]);
+    else expect(report.cuda.libraries).toHaveLength(3);
     expect(report.assets).toHaveLength(3);
     expect(report.problems).toEqual([]);
   });

@@ -1,0 +1,26 @@
+// The CUDA backend as the rest of the program sees it: a shared library beside this one, opened
+// when somebody first asks for a GPU, and the reason when it cannot be used.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "backend/cuda/plugin.h"
+#include "backend/device.h"
+
+namespace acd {
+
+struct CudaState {
+  std::string plugin;  // path of libacd_cuda.so; empty when there is none
+  CudaProbe probe;     // zeros but for `reason` when the plugin cannot be opened
+};
+
+// What there is, asked once per process; the answer for libraries as well only when `libraries`.
+// ACD_CUDA_PLUGIN names another file than libacd_cuda.so beside this library.
+const CudaState& cuda_state(bool libraries);
+
+// Device `index`. Every caller of the process shares one backend a device for as long as anybody
+// holds it. kDeviceUnavailable with the reason.
+Result<std::shared_ptr<Device>> make_cuda_device(int index);
+
+}  // namespace acd
