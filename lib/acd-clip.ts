@@ -42,6 +42,7 @@ const DETECT_OPTIONS = [
   'map',
   'regions',
   'autoOrient',
+  'stages',
   'signal',
 ];
 const EMBED_OPTIONS = ['patches', 'autoOrient', 'signal'];
@@ -78,6 +79,7 @@ interface DetectPlan {
   map: 'none' | 'model' | 'image';
   regions: { threshold: number; minArea: number } | undefined;
   autoOrient: boolean;
+  stages: boolean;
   signal: AbortSignal | undefined;
 }
 
@@ -357,6 +359,7 @@ export class AcdClip {
       map: checkOneOf('map', o.map ?? 'model', ['none', 'model', 'image']),
       regions: regionsOf(o.regions, profile),
       autoOrient: o.autoOrient === undefined ? false : checkBoolean('autoOrient', o.autoOrient),
+      stages: o.stages === undefined ? false : checkBoolean('stages', o.stages),
       signal: o.signal === undefined ? undefined : checkSignal('signal', o.signal),
     };
   }
@@ -464,6 +467,7 @@ export class AcdClip {
       text: data,
       ...DOMAINS[plan.domain],
       map: plan.map,
+      ...(plan.stages && { stages: true }),
       ...(plan.regions && {
         regionThreshold: plan.regions.threshold,
         // Regions are found on the S x S map: areas there and in the picture differ by a factor.

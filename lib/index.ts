@@ -40,6 +40,7 @@ export type {
   ModelMemory,
   Region,
   RegionOptions,
+  StageTime,
   TextFeatures,
 } from './model/types';
 export {

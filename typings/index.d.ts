@@ -290,6 +290,8 @@ interface DetectOptions {
     regions?: boolean | RegionOptions;
     /** Apply the picture's EXIF orientation first. Default false, as the published code. */
     autoOrient?: boolean;
+    /** Also say in timing.stages where the time of the computation went. Default false. */
+    stages?: boolean;
     signal?: AbortSignal;
 }
 interface RegionOptions {
@@ -341,7 +343,21 @@ interface Detection {
         preprocessMs: number;
         computeMs: number;
         postprocessMs: number;
+        /** The computation's operations, when asked for: a part of computeMs. */
+        stages?: StageTime[];
     };
+}
+/** Calls of one native operation with the same extents. Several pictures computed together share them. */
+interface StageTime {
+    /** As in {@link kernels} and native/ops, for example 'linear'. */
+    op: string;
+    /** linear: rows, columns read and written; attention: tokens, heads, pictures; others 0. */
+    rows: number;
+    from: number;
+    to: number;
+    calls: number;
+    /** Milliseconds of all calls together. */
+    ms: number;
 }
 interface Embedding {
     /** [groups, width]: mean over patches of the normalised detection vectors. */
@@ -835,4 +851,4 @@ type Kernels = {
 declare const kernels: Kernels;
 
 export { AcdClip, AcdClipError, AnomalyMap, ERROR_CODES, convertCheckpoint, datasets, describeCheckpoint, getCudaInfo, getRuntimeInfo, heatmapPng, kernels, listDevices, overlayPng, promptsFor, readNouns, readProfile, starterModel, tokenize };
-export type { AcdClipErrorCode, CalibrateOptions, CheckpointDescription, CheckpointFormat, Colormap, ConvertOptions, ConvertResult, CudaInfo, DetectOptions, Detection, Device, Domain, EmbedOptions, Embedding, GenerateDatasetOptions, GenerateProgress, GeneratedDataset, HeatmapOptions, ImageInput, ImageLimits, LoadOptions, LoadProgress, Logger, ModelMemory, Nouns, OverlayOptions, Profile, Prompts, RawImage, Region, RegionOptions, RuntimeInfo, TextFeatures };
+export type { AcdClipErrorCode, CalibrateOptions, CheckpointDescription, CheckpointFormat, Colormap, ConvertOptions, ConvertResult, CudaInfo, DetectOptions, Detection, Device, Domain, EmbedOptions, Embedding, GenerateDatasetOptions, GenerateProgress, GeneratedDataset, HeatmapOptions, ImageInput, ImageLimits, LoadOptions, LoadProgress, Logger, ModelMemory, Nouns, OverlayOptions, Profile, Prompts, RawImage, Region, RegionOptions, RuntimeInfo, StageTime, TextFeatures };

@@ -88,6 +88,19 @@ export interface DetectJob {
   regionMinArea?: number; // pixels of the S x S map, default 1
   /** Also return intermediate tensors (tests, research). */
   debug?: boolean;
+  /** Also time every operation of the computation: timing.stages. */
+  stages?: boolean;
+}
+
+/** Calls of one device operation with the same extents, in the order in which they first came. */
+export interface NativeStage {
+  op: string; // as in native/ops
+  /** linear: rows, columns read, columns written; attention: tokens, heads, images; others 0. */
+  rows: number;
+  from: number;
+  to: number;
+  calls: number;
+  ms: number; // all calls together
 }
 
 export interface NativeRegion {
@@ -112,7 +125,13 @@ export interface NativeDetection {
   mapWidth: number;
   mapHeight: number;
   regions?: NativeRegion[];
-  timing: { queueMs: number; preprocessMs: number; computeMs: number; postprocessMs: number };
+  timing: {
+    queueMs: number;
+    preprocessMs: number;
+    computeMs: number; // of the whole batch, as is stages
+    postprocessMs: number;
+    stages?: NativeStage[];
+  };
   batch: number; // images computed together
   debug?: {
     segTokens: Float32Array; // [G, N, E]

@@ -15,11 +15,11 @@ import * as path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promptsFor, tokenize } from '../../lib/index.mjs';
 import { options, positive } from '../lib/args.mjs';
+import { Child } from '../lib/child.mjs';
 import { describeMachine, machine } from '../lib/machine.mjs';
 import { bundleOf, sizeNamed } from '../lib/models.mjs';
 import { fixed, percent, summarise, table } from '../lib/stats.mjs';
 import { picture } from '../lib/synth.mjs';
-import { Child } from './child.mjs';
 
 const TOLERANCE = 2e-5;
 const NOUNS = ['hazelnut', 'candle', 'capsule', 'cashew nut', 'zipper'];
@@ -54,7 +54,9 @@ try {
 
 function startSides() {
   const script = (name) => path.join(import.meta.dirname, name);
-  const started = [new Child('acd-clip-native', process.execPath, [script('ours.mjs')], threads)];
+  // Whichever runtime a side uses, it gets the same number of threads.
+  const same = { OMP_NUM_THREADS: String(threads), MKL_NUM_THREADS: String(threads) };
+  const started = [new Child('acd-clip-native', process.execPath, [script('ours.mjs')], same)];
   try {
     execFileSync(args.python, ['-c', 'import torch, safetensors, PIL, numpy'], { stdio: 'ignore' });
   } catch {
@@ -63,7 +65,7 @@ function startSides() {
   }
   for (const variant of ['published', 'sdpa']) {
     const command = [script('torch_peer.py'), '--variant', variant];
-    started.push(new Child(`PyTorch, ${variant}`, args.python, command, threads));
+    started.push(new Child(`PyTorch, ${variant}`, args.python, command, same));
   }
   return started;
 }

@@ -6,17 +6,18 @@
 // kernels copy their arguments in and the result out (and linear packs its weights), which the model
 // does not do; `call` is the whole call, `net` is without an estimate of that: what a call with as many
 // bytes and nothing to compute takes (resizeBicubic to the same size), and for linear a one-row call.
-// Ceilings: compute = the best net linear of this run, memory = a copy of 256 MiB by one thread, read
-// plus written bytes. A small tensor stays in cache and may beat the copy.
+// What the operations reach inside a model, in every precision, is measured by bench/model.mjs.
+// Ceilings: fp32 multiply-adds out of registers and a copy of 128 MiB a thread (read plus written bytes),
+// both on all threads, measured again beside every operation. A small tensor stays in cache and may
+// beat the copy.
 import { writeFileSync } from 'node:fs';
 import { kernels } from '../../lib/index.mjs';
 import { options } from '../lib/args.mjs';
 import { verify } from '../lib/check.mjs';
 import { describeMachine, machine } from '../lib/machine.mjs';
+import { describePeaks, Peaks } from '../lib/peaks.mjs';
 import { fixed, percent, sample, table } from '../lib/stats.mjs';
-import { noise } from '../lib/synth.mjs';
 
-// linear first: it is the compute ceiling of the others.
 const OPS = [
   'linear',
   'attention',
@@ -38,24 +39,21 @@ const seconds = Number(args.seconds);
 const here = machine();
 console.log(`${describeMachine(here)}\n`);
 
-const copyGBs = copyRate();
+const peaks = new Peaks(here.cpus);
 const results = [];
+await peaks.take(['fp32', 'copy']);
 for (const op of OPS) {
-  // linear is measured even when another op was asked for, for its ceiling.
-  if (args.op !== undefined && op !== args.op && op !== 'linear') continue;
+  if (args.op !== undefined && op !== args.op) continue;
   const { cases } = await import(`./${op}.mjs`);
   for (const one of cases(kernels)) results.push(measure(op, one));
+  await peaks.take(['fp32', 'copy']);
 }
+await peaks.end();
+const ceilings = peaks.summary();
 report(results);
 if (args.json) {
-  writeFileSync(args.json, `${JSON.stringify({ machine: here, copyGBs, results }, null, 1)}\n`);
-}
-
-/** GB/s, bytes read plus bytes written. */
-function copyRate() {
-  const bytes = 2 ** 28;
-  const [from, to] = [noise('copy', bytes), new Uint8Array(bytes)];
-  return (2 * bytes) / 1e6 / sample(() => to.set(from), { seconds, least: 3 }).min;
+  const all = { machine: here, peaks: ceilings, results };
+  writeFileSync(args.json, `${JSON.stringify(all, null, 1)}\n`);
 }
 
 /** Milliseconds that a call spends on `bytes` in and out, with nothing to compute. */
@@ -88,8 +86,7 @@ function measure(op, { name, check, run, fixedCost, copied, flop, bytes, bound }
 }
 
 function report(all) {
-  const linears = all.filter((r) => r.op === 'linear');
-  const peak = Math.max(...linears.map((r) => r.gflops));
+  const peak = ceilings.fp32.median ?? Number.NaN;
   const rows = all.map((r) => [
     `${r.op}: ${r.name}`,
     fixed(r.time.median, 3),
@@ -98,7 +95,7 @@ function report(all) {
     fixed(r.net, 3),
     r.gflops > 0.05 ? fixed(r.gflops, 1) : '-',
     fixed(r.gbs, 1),
-    r.bound === 'compute' ? percent(r.gflops / peak) : percent(r.gbs / copyGBs),
+    r.bound === 'compute' ? percent(r.gflops / peak) : percent(r.gbs / ceilings.copy.median),
     r.bound,
     `${r.checked.values}`,
   ]);
@@ -110,13 +107,13 @@ function report(all) {
     'net ms',
     'GFLOP/s',
     'GB/s',
-    'of ceiling',
-    'ceiling',
+    'of peak',
+    'bound by',
     'checked',
   ];
   console.log(table(header, rows));
   console.log(
-    `\nceilings: compute ${fixed(peak, 1)} GFLOP/s (best linear, net), memory ${fixed(copyGBs, 1)} GB/s (copy of 256 MiB, one thread).\n` +
+    `\n${describePeaks(ceilings)}\n` +
       'Rates are net. checked: values compared with the double-precision reference before timing.',
   );
 }

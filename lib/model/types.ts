@@ -83,6 +83,8 @@ export interface DetectOptions {
   regions?: boolean | RegionOptions;
   /** Apply the picture's EXIF orientation first. Default false, as the published code. */
   autoOrient?: boolean;
+  /** Also say in timing.stages where the time of the computation went. Default false. */
+  stages?: boolean;
   signal?: AbortSignal;
 }
 
@@ -122,7 +124,22 @@ export interface Detection {
     preprocessMs: number;
     computeMs: number;
     postprocessMs: number;
+    /** The computation's operations, when asked for: a part of computeMs. */
+    stages?: StageTime[];
   };
+}
+
+/** Calls of one native operation with the same extents. Several pictures computed together share them. */
+export interface StageTime {
+  /** As in {@link kernels} and native/ops, for example 'linear'. */
+  op: string;
+  /** linear: rows, columns read and written; attention: tokens, heads, pictures; others 0. */
+  rows: number;
+  from: number;
+  to: number;
+  calls: number;
+  /** Milliseconds of all calls together. */
+  ms: number;
 }
 
 export interface Embedding {

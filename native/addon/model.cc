@@ -77,7 +77,24 @@ DetectJob detect_job(Napi::Env env, const Napi::Value& value) {
   }
   if (f.has("regionMinArea")) job.region_min_area = f.integer("regionMinArea", 1, int64_t{1} << 40);
   if (f.has("debug")) job.debug = f.boolean("debug");
+  if (f.has("stages")) job.stages = f.boolean("stages");
   return job;
+}
+
+Napi::Array stage_objects(Napi::Env env, const std::vector<Stage>& stages) {
+  Napi::Array all = Napi::Array::New(env, stages.size());
+  for (size_t i = 0; i < stages.size(); ++i) {
+    const Stage& s = stages[i];
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("op", s.op);
+    o.Set("rows", static_cast<double>(s.rows));
+    o.Set("from", static_cast<double>(s.from));
+    o.Set("to", static_cast<double>(s.to));
+    o.Set("calls", static_cast<double>(s.calls));
+    o.Set("ms", s.ms);
+    all.Set(static_cast<uint32_t>(i), o);
+  }
+  return all;
 }
 
 Napi::Value detection_object(Napi::Env env, const Detection& d) {
@@ -99,6 +116,7 @@ Napi::Value detection_object(Napi::Env env, const Detection& d) {
   timing.Set("preprocessMs", d.timing.preprocess_ms);
   timing.Set("computeMs", d.timing.compute_ms);
   timing.Set("postprocessMs", d.timing.postprocess_ms);
+  if (!d.timing.stages.empty()) timing.Set("stages", stage_objects(env, d.timing.stages));
   o.Set("timing", timing);
   o.Set("batch", static_cast<double>(d.batch));
   if (d.debug) {

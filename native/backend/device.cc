@@ -1,6 +1,23 @@
 #include "backend/device.h"
 
+#include "core/stage_clock.h"
+
 namespace acd {
+namespace {
+
+// The extents that a stage is told apart by; other operations have one shape in a model.
+template <typename Params>
+Stage stage_of(const char* op, const Params&) {
+  return {op, 0, 0, 0};
+}
+Stage stage_of(const char* op, const LinearParams& p) {
+  return {op, p.batch * p.rows, p.ldx, p.ldy};
+}
+Stage stage_of(const char* op, const AttentionParams& p) {
+  return {op, p.tokens, p.heads, p.batch};
+}
+
+}  // namespace
 
 Result<std::shared_ptr<Device>> Device::adopt(const BackendTable& table) {
   if (table.abi_version != kAbiVersion || table.struct_bytes < sizeof(BackendTable)) {
@@ -39,7 +56,13 @@ Status Device::call(int (*entry)(void*, void*, const Params*), const Params& p,
   if (!entry) {
     return Status(Code::kUnsupported, std::string(table_.name) + " has no kernel for " + op);
   }
-  return status_of(entry(table_.self, nullptr, &p));
+  StageClock* clock = StageClock::current();
+  if (!clock) return status_of(entry(table_.self, nullptr, &p));
+  return clock->time(stage_of(op, p), [&] {
+    const Status status = status_of(entry(table_.self, nullptr, &p));
+    // A device that queues its work is done with it only here.
+    return status.ok() ? synchronize() : status;
+  });
 }
 
 #define ACD_DEVICE_OP(op, Params) \

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/stage_clock.h"
 #include "core/status.h"
 #include "ops/regions/regions.h"
 
@@ -26,6 +27,7 @@ struct Timing {
   double preprocess_ms = 0;
   double compute_ms = 0;
   double postprocess_ms = 0;
+  std::vector<Stage> stages;  // of compute_ms, for a job that asked
 };
 
 struct DetectJob {
@@ -39,6 +41,7 @@ struct DetectJob {
   float region_threshold = 0;
   int64_t region_min_area = 1;
   bool debug = false;
+  bool stages = false;  // time every operation of the computation
 };
 
 struct Detection {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "core/thread_team.h"
@@ -214,13 +215,15 @@ void Session::run_images(Batch& batch) {
   const auto start = Clock::now();
   auto prepared = start, computed = start;
   std::vector<ImageResult> results;
+  std::optional<StageClock> clock;
   const Status status = guarded([&]() -> Status {
     std::vector<ImageRequest> requests;
-    bool vectors = false;
+    bool vectors = false, stages = false;
     for (auto& entry : batch) {
       if (const auto* w = std::get_if<DetectWork>(&entry->work)) {
         requests.push_back({w->job.text.data(), w->job.blur_taps, w->job.blur_sigma});
         vectors |= w->job.debug;
+        stages |= w->job.stages;
       } else {
         requests.push_back({});
         vectors |= std::get<EmbedWork>(entry->work).job.patches;
@@ -228,6 +231,7 @@ void Session::run_images(Batch& batch) {
     }
     ACD_RETURN_IF_ERROR(prepare(batch, vectors));
     prepared = Clock::now();
+    if (stages) clock.emplace();
     ACD_RETURN_IF_ERROR(model_->encode_images(
         workspace_, requests, vectors, [&] { return stop_requested(batch); }, results));
     computed = Clock::now();
@@ -235,6 +239,7 @@ void Session::run_images(Batch& batch) {
   });
   timing.preprocess_ms = milliseconds(prepared - start);
   timing.compute_ms = milliseconds(computed - prepared);
+  if (clock) timing.stages = clock->stages();
   for (size_t i = 0; i < batch.size(); ++i) {
     Entry& entry = *batch[i];
     timing.queue_ms = milliseconds(start - entry.arrived);
@@ -330,7 +335,8 @@ Status Session::finish(Entry& entry, const ImageResult& result, Timing timing, s
   }
   out.batch = static_cast<int64_t>(batch);
   timing.postprocess_ms = milliseconds(Clock::now() - start);
-  out.timing = timing;
+  if (!job.stages) timing.stages.clear();
+  out.timing = std::move(timing);
   entry.settled = true;
   work.done(Status(), std::move(out));
   return Status();

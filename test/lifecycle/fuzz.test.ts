@@ -111,7 +111,7 @@ test('a model: 3,000 detect, embed, encode and cancel calls give errors or resul
       Object.defineProperty(job, k, { enumerable: true, get() { if (pixels.length) structuredClone(pixels, { transfer: [pixels.buffer] }); return good[k]; } });
       return job;
     });
-    await check(mutated(good, ['tensor', 'regionThreshold', 'regionMinArea', 'debug']), (job) => attempt(() => model.detect(job)), 1000);
+    await check(mutated(good, ['tensor', 'regionThreshold', 'regionMinArea', 'debug', 'stages']), (job) => attempt(() => model.detect(job)), 1000);
     await check(fc.oneof(getter, pulling, any), (job) => attempt(() => model.detect(job)), 300);
     await check(mutated({ pixels: good.pixels, width: 40, height: 40, patches: true }, ['tensor']), (job) => attempt(() => model.embed(job)), 500);
     const tokens = fc.oneof(any, fc.array(fc.integer(), { maxLength: 24 }).map((v) => Int32Array.from(v)));

@@ -7,10 +7,12 @@
 #include <new>
 #include <set>
 #include <string>
+#include <thread>
 
 #include "core/aligned.h"
 #include "core/checked.h"
 #include "core/half.h"
+#include "core/stage_clock.h"
 #include "core/status.h"
 
 using namespace acd;
@@ -156,4 +158,27 @@ TEST_CASE("every 16-bit float becomes the float of the same value") {
   CHECK(float_of_bf16(0xc040) == -3.0f);
   CHECK(std::isinf(float_of_bf16(0x7f80)));
   CHECK(std::isnan(float_of_bf16(0x7fc0)));
+}
+
+TEST_CASE("a stage clock is its thread's while it lives, and sums equal calls") {
+  CHECK(StageClock::current() == nullptr);
+  {
+    StageClock outer;
+    StageClock::current()->add({"linear", 5, 8, 16, 0, 1.5});
+    {
+      StageClock inner;
+      CHECK(StageClock::current() == &inner);
+    }
+    REQUIRE(StageClock::current() == &outer);
+    outer.add({"linear", 5, 8, 32, 0, 1});
+    outer.add({"linear", 5, 8, 16, 0, 0.5});
+    REQUIRE(outer.stages().size() == 2);
+    CHECK(outer.stages()[0].calls == 2);
+    CHECK(outer.stages()[0].ms == 2);
+    CHECK(outer.stages()[1].to == 32);
+    bool other = true;
+    std::thread([&] { other = StageClock::current() != nullptr; }).join();
+    CHECK_FALSE(other);
+  }
+  CHECK(StageClock::current() == nullptr);
 }

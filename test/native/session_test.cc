@@ -245,6 +245,33 @@ TEST_CASE("a waiting call is cancelled at once; a running one between layers; th
   for (auto* s : {&running, &waiting, &other}) CHECK(s->answer->times == 1);
 }
 
+TEST_CASE("a job that asks for stages gets those of its batch; its neighbour gets none") {
+  FaultyDevice faulty(1);
+  Session session(loaded(faulty), 8);
+  const auto expected = detect(session, detect_job(1)).second;
+  CHECK(expected.timing.stages.empty());
+  faulty.close_gate();
+  auto blocker = submit(session, detect_job(0));
+  faulty.await_visitor();
+  DetectJob asking = detect_job(1);
+  asking.stages = true;
+  auto timed = submit(session, asking), plain = submit(session, detect_job(2));
+  faulty.open_gate();
+  const Detection found = timed.answer->get().second;
+  CHECK(found.batch == 2);
+  CHECK(same(found, expected));
+  double sum = 0;
+  int64_t attention = 0;
+  for (const Stage& s : found.timing.stages) {
+    sum += s.ms;
+    if (std::string(s.op) == "attention") attention += s.calls;
+  }
+  CHECK(attention > 0);
+  CHECK(sum <= found.timing.compute_ms);
+  CHECK(plain.answer->get().second.timing.stages.empty());
+  blocker.answer->get();
+}
+
 TEST_CASE("cancelling one picture of a batch leaves the others their results") {
   FaultyDevice faulty(2);
   Session session(loaded(faulty), 8);

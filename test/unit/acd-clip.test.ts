@@ -181,6 +181,7 @@ describe('options', () => {
       /regions.threshold \(0\.\.1\) or a profile/,
     ],
     ['autoOrient', { autoOrient: 1 }, /boolean for autoOrient/],
+    ['stages', { stages: 1 }, /boolean for stages/],
     ['signal', { signal: 1 }, /AbortSignal for signal/],
     ['profile', { profile: {} }, /profile from calibrate\(\)/],
   ];
@@ -260,7 +261,27 @@ describe('a detection', () => {
     expect(found.map!.data.length).toBe(0);
     const { map: _, ...rest } = found;
     expect(JSON.parse(JSON.stringify(rest))).toEqual(rest);
-    expect(Object.values(found.timing).every((ms) => ms >= 0)).toBe(true);
+    const { stages: _stages, ...times } = found.timing;
+    expect(Object.values(times).every((ms) => ms >= 0)).toBe(true);
+  });
+
+  test('says where the time went when asked, and gives the same map', async () => {
+    const plain = await suite.model.detect(picture(8), NUT);
+    const found = await suite.model.detect(picture(8), { ...NUT, stages: true });
+    expect(found.map!.data).toEqual(plain.map!.data);
+    expect(plain.timing.stages).toBeUndefined();
+    const stages = found.timing.stages!;
+    const layers = stages.find((s) => s.op === 'attention')!;
+    // 6 x 6 patches and the class token.
+    expect(layers).toMatchObject({ rows: 37, to: 1, calls: expect.any(Number) });
+    expect(new Set(stages.map((s) => s.op))).toEqual(
+      new Set(stages.flatMap((s) => (s.calls > 0 && s.ms >= 0 ? [s.op] : []))),
+    );
+    for (const op of ['linear', 'patchify', 'fuse_map']) {
+      expect(stages.map((s) => s.op)).toContain(op);
+    }
+    const sum = stages.reduce((ms, s) => ms + s.ms, 0);
+    expect(sum).toBeLessThanOrEqual(found.timing.computeMs);
   });
 });
 
