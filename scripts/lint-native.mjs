@@ -7,7 +7,7 @@ import { fail, probe, root } from './lib.mjs';
 const write = process.argv.includes('--write');
 const files = ['native', 'test/native', 'bench/peaks'].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true })
-    .filter((name) => /\.(cc|h)$/.test(name))
+    .filter((name) => /\.(cc|cu|h)$/.test(name))
     .map((name) => join(folder, name)),
 );
 const done = probe('clang-format', [...(write ? ['-i'] : ['--dry-run', '--Werror']), ...files]);

@@ -28,16 +28,22 @@ function jest() {
 
 // CTest counts a program as one test; the cases inside are what doctest counts.
 function native() {
-  step('Native tests, at every instruction set that this processor has');
-  for (const isa of ['baseline', 'avx2', 'avx512']) {
-    const env = { ...process.env, ACD_CLIP_ISA: isa };
+  step('Native tests, at every instruction set that this processor has, and of the CUDA kernels');
+  const runs = {
+    baseline: { ACD_CLIP_ISA: 'baseline' },
+    avx2: { ACD_CLIP_ISA: 'avx2' },
+    avx512: { ACD_CLIP_ISA: 'avx512' },
+    'CUDA, emulated': { ACD_TEST_DEVICE: 'cuda-emulated' },
+  };
+  for (const [name, settings] of Object.entries(runs)) {
+    const env = { ...process.env, ...settings };
     const done = spawnSync(join(root, 'build', 'acd_tests'), ['--no-colors'], {
       cwd: root,
       env,
       encoding: 'utf8',
     });
     if (done.status === 77) {
-      process.stderr.write(`${isa}: skipped, ${done.stderr}`);
+      process.stderr.write(`${name}: skipped, ${done.stderr}`);
       total.skipped += 1;
       continue;
     }
@@ -46,7 +52,7 @@ function native() {
     total.passed += Number(counts?.[1] ?? 0);
     total.failed += Number(counts?.[2] ?? 1);
     broken ||= done.status !== 0 || !counts;
-    process.stderr.write(`${isa}: ${counts?.[1]} passed, ${counts?.[2]} failed\n`);
+    process.stderr.write(`${name}: ${counts?.[1]} passed, ${counts?.[2]} failed\n`);
   }
 }
 

@@ -1,11 +1,13 @@
-// One program for every op test. ACD_CLIP_ISA picks the kernels; a level that this machine lacks
-// ends with 77, which CTest counts as skipped.
+// One program for every op test. ACD_CLIP_ISA picks the kernels, ACD_TEST_DEVICE the device; a
+// level that this machine lacks ends with 77, which CTest counts as skipped.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
 #include <cstdio>
+#include <cstring>
 
 #include "backend/cpu/isa.h"
+#include "emulated_cuda.h"
 #include "op_test.h"
 
 int main(int argc, char** argv) {
@@ -14,8 +16,24 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", status.message().c_str());
     return 77;
   }
-  std::printf("instruction set: %s\n", acd::isa_name(acd::current_isa()));
+  const char* device = acd::test::test_device_name();
+  if (*device == 0) {
+    std::fprintf(stderr, "ACD_TEST_DEVICE must be cpu or cuda-emulated\n");
+    return 1;
+  }
+  std::printf("device: %s, instruction set: %s\n", device, acd::isa_name(acd::current_isa()));
   doctest::Context context(argc, argv);
+  if (std::strcmp(device, "cuda-emulated") == 0) {
+    if (!acd::test::kCanEmulateCuda) return 77;
+    // The ops with kernels, and the emulator itself.
+    context.addFilter("source-file", "*cuda_emulator_test.cc");
+    for (const char* op : acd::test::kCudaOps) {
+      context.addFilter("source-file", ("*ops/" + std::string(op) + "/*").c_str());
+    }
+  } else {
+    context.addFilter("source-file-exclude", "*cuda_emulator_test.cc");
+    context.addFilter("source-file-exclude", "*_cuda_test.cc");
+  }
   const int failed = context.run();
   acd::test::print_worst_errors();
   return failed;

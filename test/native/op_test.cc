@@ -3,9 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <random>
+
+#include "backend/cpu/cpu_backend.h"
+#include "emulated_cuda.h"
 
 namespace acd::test {
 namespace {
@@ -90,8 +94,17 @@ Floats noise(const Extent& e, unsigned seed, float scale) {
 
 Floats noise(int64_t n, unsigned seed, float scale) { return noise(Extent{1, n, n}, seed, scale); }
 
-std::shared_ptr<Device> cpu_device(int threads) {
-  auto device = make_cpu_device(threads);
+const char* test_device_name() {
+  const char* asked = std::getenv("ACD_TEST_DEVICE");
+  for (const char* known : {"cpu", "cuda-emulated"}) {
+    if (std::strcmp(asked ? asked : "cpu", known) == 0) return known;
+  }
+  return "";
+}
+
+std::shared_ptr<Device> test_device(int threads) {
+  const bool is_emulated = std::strcmp(test_device_name(), "cuda-emulated") == 0;
+  auto device = is_emulated ? make_emulated_cuda_device(threads) : make_cpu_device(threads);
   REQUIRE(device.ok());
   return device.value();
 }

@@ -15,7 +15,6 @@
 #include <string>
 #include <vector>
 
-#include "backend/cpu/cpu_backend.h"
 #include "backend/device.h"
 
 namespace acd::test {
@@ -64,7 +63,12 @@ Floats noise(int64_t n, unsigned seed, float scale = 1.0f);
 // Fills the rows; what lies between keeps the guard word.
 Floats noise(const Extent& e, unsigned seed, float scale = 1.0f);
 
-std::shared_ptr<Device> cpu_device(int threads);
+// The device that ACD_TEST_DEVICE names: cpu (also when unset), or cuda-emulated, whose kernels run
+// on the CPU. threads: the CPU's; for emulated kernels the order in which their threads take turns
+// (cuda_emulator.h), so that what must not depend on the one must not depend on the other.
+std::shared_ptr<Device> test_device(int threads);
+// "cpu" or "cuda-emulated"; empty for a name that means nothing.
+const char* test_device_name();
 
 bool same_bytes(const Floats& a, const Floats& b);
 bool all_finite(const float* values, int64_t n);
@@ -80,10 +84,10 @@ void print_worst_errors();
 // run(device) gives the op's output: the same bytes on 1, 2, 3 and 8 threads.
 template <typename Run>
 void check_same_bytes_on_any_threads(Run&& run) {
-  const Floats alone = run(*cpu_device(1));
+  const Floats alone = run(*test_device(1));
   for (int threads : {2, 3, 8}) {
     CAPTURE(threads);
-    CHECK(same_bytes(run(*cpu_device(threads)), alone));
+    CHECK(same_bytes(run(*test_device(threads)), alone));
   }
 }
 

@@ -32,7 +32,7 @@ Floats run(const Device& device, const Problem& p) {
 }  // namespace
 
 TEST_CASE("assemble_tokens equals its definition byte for byte and writes nothing else") {
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   for (const Problem& p : {Problem(1, 1, 1), Problem(2, 2, 7), Problem(3, 5, 63),
                            Problem(1, 65, 65), Problem(2, 1370, 64)}) {
     CAPTURE(p.tokens);
@@ -45,7 +45,7 @@ TEST_CASE("assemble_tokens equals its definition byte for byte and writes nothin
 TEST_CASE("assemble_tokens does not read what the class row held before") {
   Problem p(2, 3, 17), other = p;
   for (int64_t i = 0; i < 17; ++i) other.x[i] = other.x[3 * 17 + i] = 1e30f;
-  CHECK(same_bytes(run(*cpu_device(1), p), run(*cpu_device(1), other)));
+  CHECK(same_bytes(run(*test_device(1), p), run(*test_device(1), other)));
 }
 
 TEST_CASE("assemble_tokens gives the same bytes on any number of threads") {

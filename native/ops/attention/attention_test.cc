@@ -56,14 +56,14 @@ void check(const char* name, const Device& device, const Problem& p) {
 }  // namespace
 
 TEST_CASE("attention is as exact as a plain loop at every shape, with and without a causal mask") {
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   for (const Case& c : kCases) {
     check(c.causal ? "attention causal" : "attention", *device, Problem(c));
   }
 }
 
 TEST_CASE("attention is as exact as a plain loop at every small number of tokens") {
-  const auto device = cpu_device(1);
+  const auto device = test_device(1);
   for (int64_t tokens = 1; tokens <= 140; ++tokens) {
     check("attention", *device, Problem({1, tokens, 1}));
     check("attention causal", *device, Problem({1, tokens, 1, true}));
@@ -71,7 +71,7 @@ TEST_CASE("attention is as exact as a plain loop at every small number of tokens
 }
 
 TEST_CASE("attention is as exact as a plain loop when few keys take all the weight") {
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   check("attention peaked", *device, Problem({1, 131, 2}, 12.0f));
   check("attention peaked", *device, Problem({1, 131, 2, true}, 12.0f));
 }
@@ -82,7 +82,7 @@ TEST_CASE("attention of huge logits is finite and stays between the smallest and
     for (int64_t t = 0; t < 131; ++t) {
       for (int64_t d = 0; d < kHeadWidth; ++d) p.v(t, d) *= 1e-4f;
     }
-    const Floats out = run(*cpu_device(1), p);
+    const Floats out = run(*test_device(1), p);
     CHECK(all_finite(out.data(), out.size()));
     CHECK(*std::max_element(out.data(), out.data() + out.size()) <= 1.001f);
     CHECK(*std::min_element(out.data(), out.data() + out.size()) >= -1.001f);
@@ -98,7 +98,7 @@ TEST_CASE("attention gives the same bytes on any number of threads, however rows
 }
 
 TEST_CASE("attention gives an item alone the bytes that it has in a batch") {
-  const auto device = cpu_device(3);
+  const auto device = test_device(3);
   const Problem all({3, 77, 2, true});
   const Floats together = run(*device, all);
   const int64_t item = all.c.tokens * all.width;
@@ -111,7 +111,7 @@ TEST_CASE("attention gives an item alone the bytes that it has in a batch") {
 }
 
 TEST_CASE("a causal row does not change when later tokens do") {
-  const auto device = cpu_device(1);
+  const auto device = test_device(1);
   Problem p({1, 77, 1, true});
   const Floats before = run(*device, p);
   for (int64_t t = 50; t < 77; ++t) {
@@ -123,7 +123,7 @@ TEST_CASE("a causal row does not change when later tokens do") {
 
 TEST_CASE("attention does not hide a NaN in a query, a key or a value") {
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  const auto device = cpu_device(1);
+  const auto device = test_device(1);
   for (int64_t at : {0, 37, 66}) {
     CAPTURE(at);
     Problem query({1, 67, 1}), key({1, 67, 1}), value({1, 67, 1});

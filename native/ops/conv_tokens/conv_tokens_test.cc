@@ -65,12 +65,12 @@ void check(const char* name, const Device& device, const Problem& p) {
 }  // namespace
 
 TEST_CASE("conv_tokens is as exact as a plain loop, dense, grouped and depthwise") {
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   for (const Case& c : kCases) check("conv_tokens", *device, Problem(c));
 }
 
 TEST_CASE("conv_tokens is as exact as a plain loop at every small number of channels") {
-  const auto device = cpu_device(1);
+  const auto device = test_device(1);
   for (int64_t c = 1; c <= 34; ++c) {
     check("conv_tokens", *device, Problem({3, 35 - c, c, 3, 1, 1, 1}));
     check("conv_tokens", *device, Problem({2, 2 * c, 2 * c, 5, c}));
@@ -78,14 +78,14 @@ TEST_CASE("conv_tokens is as exact as a plain loop at every small number of chan
 }
 
 TEST_CASE("conv_tokens stays exact and finite for inputs of 1e4") {
-  check("conv_tokens 1e4", *cpu_device(1), Problem({7, 16, 16, 5}, 1e4f));
+  check("conv_tokens 1e4", *test_device(1), Problem({7, 16, 16, 5}, 1e4f));
 }
 
 TEST_CASE("conv_tokens with a single centre tap of one copies its input") {
   for (int64_t k : {1, 3, 5, 7}) {
     Problem p({4, 3, 3, k, 3});
     for (int64_t i = 0; i < p.weight.size(); ++i) p.weight[i] = i % (k * k) == k * k / 2;
-    const Floats y = run(*cpu_device(1), p);
+    const Floats y = run(*test_device(1), p);
     CHECK(std::equal(y.data(), y.data() + y.size(), p.x.data()));
   }
 }
@@ -98,7 +98,7 @@ TEST_CASE("conv_tokens gives the same bytes on any number of threads") {
 }
 
 TEST_CASE("conv_tokens gives an item alone the bytes that it has in a batch") {
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   const Problem all({5, 8, 17, 3, 1, 3, 2});
   const Floats together = run(*device, all);
   for (int64_t b = 0; b < 3; ++b) {
@@ -112,7 +112,7 @@ TEST_CASE("conv_tokens gives an item alone the bytes that it has in a batch") {
 TEST_CASE("conv_tokens passes a NaN on to the tokens that its kernel reaches and to no other") {
   Problem p({9, 5, 7, 3});
   p.x[(4 * 9 + 4) * 5 + 2] = std::numeric_limits<float>::quiet_NaN();
-  const Floats y = run(*cpu_device(1), p);
+  const Floats y = run(*test_device(1), p);
   for (int64_t t = 0; t < 81; ++t) {
     const bool reached = std::abs(t / 9 - 4) <= 1 && std::abs(t % 9 - 4) <= 1;
     CHECK((reached ? all_nan(y.data() + t * 7, 7) : all_finite(y.data() + t * 7, 7)));

@@ -55,7 +55,7 @@ Output run(const Device& device, const Problem& p) {
 }  // namespace
 
 TEST_CASE("fuse_map is as exact as plain loops in the published order, at every grid and size") {
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   for (const Case& c : kCases) {
     CAPTURE(c.groups);
     CAPTURE(c.grid);
@@ -74,13 +74,13 @@ TEST_CASE("fuse_map is as exact as plain loops in the published order, at every 
 
 TEST_CASE("the max of fuse_map is the largest value of its map, bit for bit") {
   for (const Case& c : kCases) {
-    const Output out = run(*cpu_device(1), Problem(c));
+    const Output out = run(*test_device(1), Problem(c));
     CHECK(out.max[0] == *std::max_element(out.map.data(), out.map.data() + out.map.size()));
   }
 }
 
 TEST_CASE("fuse_map of logits of 1e5 is finite and stays within 0 and 1") {
-  const Output out = run(*cpu_device(1), Problem({2, 5, 33, 3}, 1e4f));
+  const Output out = run(*test_device(1), Problem({2, 5, 33, 3}, 1e4f));
   for (int64_t i = 0; i < out.map.size(); ++i) {
     CHECK(out.map[i] >= 0.0f);
     CHECK(out.map[i] <= 1.0f);
@@ -89,9 +89,9 @@ TEST_CASE("fuse_map of logits of 1e5 is finite and stays within 0 and 1") {
 
 TEST_CASE("fuse_map gives the same bytes on any number of threads") {
   const Problem p({4, 16, 131, 3});
-  const Output alone = run(*cpu_device(1), p);
+  const Output alone = run(*test_device(1), p);
   for (int threads : {2, 3, 8}) {
-    const Output out = run(*cpu_device(threads), p);
+    const Output out = run(*test_device(threads), p);
     CHECK(same_bytes(out.map, alone.map));
     CHECK(same_bytes(out.max, alone.max));
     CHECK(same_bytes(out.logits, alone.logits));
@@ -103,7 +103,7 @@ TEST_CASE("a NaN anywhere in the dots makes the max of fuse_map NaN") {
     Problem p({2, 10, 40, 3});
     p.dots[at] = std::numeric_limits<float>::quiet_NaN();
     for (int threads : {1, 8}) {
-      const Output out = run(*cpu_device(threads), p);
+      const Output out = run(*test_device(threads), p);
       CHECK(std::isnan(out.max[0]));
     }
   }

@@ -41,7 +41,7 @@ Floats run(const Device& device, const Problem& p) {
 }  // namespace
 
 TEST_CASE("gate equals its definition to the last bits and writes nothing else") {
-  const auto device = cpu_device(1);
+  const auto device = test_device(1);
   for (const Case& c : kCases) {
     CAPTURE(c.width);
     CAPTURE(c.hidden);
@@ -55,7 +55,7 @@ TEST_CASE("gate equals its definition to the last bits and writes nothing else")
 
 TEST_CASE("gate weights of a column sum to one, also for means of 1e4") {
   for (float scale : {1.0f, 1e4f}) {
-    const Floats out = run(*cpu_device(1), Problem({96, 31, 4}, scale));
+    const Floats out = run(*test_device(1), Problem({96, 31, 4}, scale));
     for (int64_t column = 0; column < 2; ++column) {
       float total = 0;
       for (int64_t j = 0; j < 4; ++j) total += out[2 * j + column];
@@ -72,6 +72,6 @@ TEST_CASE("gate gives the same bytes on any number of threads") {
 TEST_CASE("gate does not hide a NaN in the mean") {
   Problem p({65, 7, 3});
   p.mean[64] = std::numeric_limits<float>::quiet_NaN();
-  const Floats out = run(*cpu_device(1), p);
+  const Floats out = run(*test_device(1), p);
   CHECK(all_nan(out.data(), out.size()));
 }

@@ -62,7 +62,7 @@ uint32_t bits(float v) {
 }  // namespace
 
 TEST_CASE("gather_tokens equals its definition byte for byte from tables of every kind") {
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   for (TableType type : kTypes) {
     for (const Case& c : kCases) {
       const Problem p(c, type);
@@ -87,7 +87,7 @@ TEST_CASE("a seed gives the table that every language makes of it, bit for bit")
   const int64_t width = 65;
   const std::vector<int32_t> ids = {0, 49407};
   const std::vector<float> positions(2 * width, 0.0f);
-  const auto device = cpu_device(1);
+  const auto device = test_device(1);
   for (const Known& k :
        {Known{0, 0x3e21d15f, 0xbca88fe7, 0xbc805c80}, Known{7, 0xbe16616a, 0xbe1a68c8, 0xbd598520},
         Known{0xffffffffu, 0xbde21c20, 0xbd8c59f3, 0xbe3c3e0d}}) {

@@ -87,25 +87,25 @@ void check(const std::shared_ptr<Device>& device, const Problem& p) {
 }  // namespace
 
 TEST_CASE("head is as exact as plain loops at every shape, with and without text and vectors") {
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   for (const Case& c : kCases) check(device, Problem(c));
 }
 
 TEST_CASE("head is as exact as plain loops at every small width") {
-  const auto device = cpu_device(1);
+  const auto device = test_device(1);
   // Enough tokens that the plain loop's largest error is no accident; from five channels on, for
   // the norm of fewer, nearly equal ones makes one rounding of one token decide.
   for (int64_t width = 5; width <= 70; ++width) check(device, Problem({33, width, 5, 6}));
 }
 
 TEST_CASE("head stays exact and finite for inputs of 1e4") {
-  check(cpu_device(2), Problem({65, 96, 32, 6}, 1e4f));
+  check(test_device(2), Problem({65, 96, 32, 6}, 1e4f));
 }
 
 TEST_CASE("head keeps a token whose vector has no length at zero instead of NaN") {
   Problem p({5, 67, 9, 2});
   for (int64_t i = 0; i < 67; ++i) p.norm_weight[i] = p.norm_bias[i] = 0.0f;
-  const Output out = run(cpu_device(1), p);
+  const Output out = run(test_device(1), p);
   for (const Floats* f : {&out.mean, &out.dots, &out.vectors}) {
     CHECK(std::all_of(f->data(), f->data() + f->size(), [](float v) { return v == 0.0f; }));
   }
@@ -113,7 +113,7 @@ TEST_CASE("head keeps a token whose vector has no length at zero instead of NaN"
 
 TEST_CASE("head vectors have length one") {
   const Problem p({9, 131, 16, 0});
-  const Output out = run(cpu_device(1), p);
+  const Output out = run(test_device(1), p);
   for (int64_t t = 0; t < 9; ++t) {
     double square = 0;
     for (int64_t i = 0; i < 131; ++i) square += std::pow(out.vectors[t * 131 + i], 2);
@@ -124,10 +124,10 @@ TEST_CASE("head vectors have length one") {
 TEST_CASE("head gives the same bytes on any number of threads") {
   for (const Case& c : {Case{1, 17, 7, 2}, Case{1369, 96, 32, 6}, Case{257, 300, 16, 1}}) {
     const Problem p(c);
-    const Output alone = run(cpu_device(1), p);
+    const Output alone = run(test_device(1), p);
     for (int threads : {2, 3, 8}) {
       CAPTURE(threads);
-      const Output out = run(cpu_device(threads), p);
+      const Output out = run(test_device(threads), p);
       CHECK(same_bytes(out.mean, alone.mean));
       CHECK(same_bytes(out.dots, alone.dots));
       CHECK(same_bytes(out.vectors, alone.vectors));
@@ -138,7 +138,7 @@ TEST_CASE("head gives the same bytes on any number of threads") {
 TEST_CASE("head passes a NaN of one token on to its dots, its vector and the mean") {
   Problem p({130, 67, 9, 2});
   p.h[129 * 9 + 4] = std::numeric_limits<float>::quiet_NaN();
-  const Output out = run(cpu_device(1), p);
+  const Output out = run(test_device(1), p);
   CHECK(all_nan(out.mean.data(), 67));
   CHECK(all_nan(out.dots.data() + 129 * 2, 2));
   CHECK(all_nan(out.vectors.data() + 129 * 67, 67));

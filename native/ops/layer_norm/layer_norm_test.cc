@@ -53,18 +53,18 @@ void check(const char* name, const Device& device, const Problem& p) {
 }  // namespace
 
 TEST_CASE("layer_norm is as exact as a plain loop at every shape and stride") {
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   for (const Case& c : kCases) check("layer_norm", *device, Problem(c));
 }
 
 TEST_CASE("layer_norm is as exact as a plain loop at every small width") {
-  const auto device = cpu_device(1);
+  const auto device = test_device(1);
   for (int64_t width = 1; width <= 70; ++width)
     check("layer_norm", *device, Problem({3, width, 1}));
 }
 
 TEST_CASE("layer_norm stays exact and finite for inputs of 1e4 and for one outlier channel") {
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   check("layer_norm 1e4", *device, Problem({65, 768}, 1e4f));
   Problem outlier({9, 768, 1});
   for (int64_t r = 0; r < outlier.c.rows; ++r) outlier.x[r * outlier.xs.ld + 133] = 1e4f;
@@ -74,13 +74,13 @@ TEST_CASE("layer_norm stays exact and finite for inputs of 1e4 and for one outli
 TEST_CASE("layer_norm of a constant row is the bias") {
   Problem p({3, 67});
   for (int64_t i = 0; i < p.x.size(); ++i) p.x[i] = 0.5f;
-  const Floats y = run(*cpu_device(1), p);
+  const Floats y = run(*test_device(1), p);
   for (int64_t i = 0; i < y.size(); ++i) CHECK(y[i] == doctest::Approx(p.bias[i % 67]));
 }
 
 TEST_CASE("layer_norm in place gives the bytes that it gives out of place") {
   Problem p({65, 131});
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   const Floats apart = run(*device, p);
   REQUIRE(device->layer_norm(p.params(p.x)).ok());
   CHECK(same_bytes(p.x, apart));
@@ -94,7 +94,7 @@ TEST_CASE("layer_norm gives the same bytes on any number of threads") {
 }
 
 TEST_CASE("layer_norm passes a NaN on to its row and to no other") {
-  const auto device = cpu_device(1);
+  const auto device = test_device(1);
   for (int64_t at : {0, 17, 66}) {
     Problem p({5, 67});
     p.x[2 * 67 + at] = std::numeric_limits<float>::quiet_NaN();

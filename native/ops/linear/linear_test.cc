@@ -86,21 +86,21 @@ void check(const std::shared_ptr<Device>& device, const Problem& p) {
 }  // namespace
 
 TEST_CASE("linear is as exact as a plain loop at every shape, activation and stride") {
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   for (const Variant& v : kVariants) {
     for (const Case& c : kCases) check(device, Problem(c, v));
   }
 }
 
 TEST_CASE("linear is as exact as a plain loop at every small width and depth") {
-  const auto device = cpu_device(1);
+  const auto device = test_device(1);
   for (int64_t n = 1; n <= 70; ++n) {
     check(device, Problem({3, 71 - n, n, 1}, kVariants[static_cast<size_t>(n) % 6]));
   }
 }
 
 TEST_CASE("linear stays exact and finite for inputs of 1e4") {
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   for (const Variant& v : kVariants) check(device, Problem({65, 64, 63}, v, 1e4f));
 }
 
@@ -108,14 +108,14 @@ TEST_CASE("linear gives the same bytes on any number of threads") {
   for (const Variant& v : kVariants) {
     for (const Case& c : {Case{1, 7, 3}, Case{577, 17, 300, 2}, Case{65, 37, 259, 1, 3}}) {
       const Problem p(c, v);
-      const Floats alone = run(cpu_device(1), p);
-      for (int threads : {2, 3, 8}) CHECK(same_bytes(run(cpu_device(threads), p), alone));
+      const Floats alone = run(test_device(1), p);
+      for (int threads : {2, 3, 8}) CHECK(same_bytes(run(test_device(threads), p), alone));
     }
   }
 }
 
 TEST_CASE("linear gives an item alone the bytes that it has in a batch") {
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   const Problem all({290, 31, 259, 2, 3}, kVariants[2]);
   const Floats together = run(device, all);
   for (int64_t b = 0; b < all.c.batch; ++b) {
@@ -127,7 +127,7 @@ TEST_CASE("linear gives an item alone the bytes that it has in a batch") {
 }
 
 TEST_CASE("linears of one tile shape but different widths do not mix up their weights") {
-  const auto device = cpu_device(1);
+  const auto device = test_device(1);
   // All have a chunk of 256 columns, the same k and the same output stride.
   for (int64_t n : {256, 257, 512, 1024}) {
     check(device, Problem({64, 48, n, 1100 - n}, kVariants[0]));
@@ -135,7 +135,7 @@ TEST_CASE("linears of one tile shape but different widths do not mix up their we
 }
 
 TEST_CASE("linear passes a NaN on to its row and to no other") {
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   for (const Variant& v : kVariants) {
     CAPTURE(v.name);
     Problem p({67, 33, 19, 1}, v);

@@ -55,37 +55,37 @@ void check(const char* name, const Device& device, const Problem& p) {
 }  // namespace
 
 TEST_CASE("lora_blend is as exact as a plain loop at every shape and stride") {
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   for (const Case& c : kCases) check("lora_blend", *device, Problem(c));
 }
 
 TEST_CASE("lora_blend is as exact as a plain loop at every small width and rank") {
-  const auto device = cpu_device(1);
+  const auto device = test_device(1);
   for (int64_t width = 1; width <= 70; ++width) {
     check("lora_blend", *device, Problem({width % 7 + 1, width, width % 9 + 1, 1}));
   }
 }
 
 TEST_CASE("lora_blend stays exact and finite for inputs of 1e4") {
-  check("lora_blend 1e4", *cpu_device(1), Problem({65, 768, 24}, 1e4f));
+  check("lora_blend 1e4", *test_device(1), Problem({65, 768, 24}, 1e4f));
 }
 
 TEST_CASE("lora_blend with a zero y row keeps (1 - mix) x of that row") {
   for (int64_t zero = 0; zero < 7; ++zero) {
     Problem p({7, 67, 5});
     for (int64_t k = 0; k < 5; ++k) p.y[zero * 5 + k] = 0.0f;
-    const Floats x = run(*cpu_device(1), p);
+    const Floats x = run(*test_device(1), p);
     for (int64_t i = 0; i < 67; ++i) {
       CHECK(x[zero * 67 + i] == (1.0f - p.mix[i]) * p.x[zero * 67 + i]);
     }
-    check("lora_blend zero row", *cpu_device(1), p);
+    check("lora_blend zero row", *test_device(1), p);
   }
 }
 
 TEST_CASE("lora_blend with a zero mix changes nothing") {
   Problem p({5, 67, 5});
   for (int64_t i = 0; i < 67; ++i) p.mix[i] = 0.0f;
-  CHECK(same_bytes(run(*cpu_device(1), p), p.x));
+  CHECK(same_bytes(run(*test_device(1), p), p.x));
 }
 
 TEST_CASE("lora_blend gives the same bytes on any number of threads") {
@@ -100,7 +100,7 @@ TEST_CASE("lora_blend passes a NaN on to its row and to no other") {
   for (bool in_y : {false, true}) {
     Problem p({9, 67, 5});
     (in_y ? p.y[6 * 5 + 1] : p.x[6 * 67 + 66]) = nan;
-    const Floats x = run(*cpu_device(1), p);
+    const Floats x = run(*test_device(1), p);
     for (int64_t r = 0; r < 9; ++r) {
       CHECK((r == 6 ? all_nan(x.data() + r * 67, 67) : all_finite(x.data() + r * 67, 67)));
     }

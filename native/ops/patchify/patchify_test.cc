@@ -21,7 +21,7 @@ Floats run(const Device& device, const Case& c, const Floats& image) {
 }  // namespace
 
 TEST_CASE("patchify moves every pixel where its definition says and writes nothing else") {
-  const auto device = cpu_device(2);
+  const auto device = test_device(2);
   for (const Case& c : kCases) {
     CAPTURE(c.size);
     CAPTURE(c.patch);
