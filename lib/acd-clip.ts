@@ -2,7 +2,7 @@
 import type { DetectJob, NativeDetection } from '../typings/native';
 import { callNative } from './binding';
 import { AcdClipError } from './errors';
-import { type DecodedImage, decodeImage, type ImageInput } from './image';
+import { borrowRgb, type DecodedImage, decodeImage, type ImageInput } from './image';
 import { AnomalyMap } from './model/anomaly-map';
 import { domainFor, promptsOf, regionsOf } from './model/detect-options';
 import { abortable, type LoadedModel, loadModel, orAborted } from './model/load';
@@ -73,7 +73,7 @@ interface KeyedPrompts {
 
 /** Options of detect, checked and completed. */
 interface DetectPlan {
-  text: () => Promise<TextFeatures>;
+  text: () => TextFeatures | Promise<TextFeatures>;
   domain: Domain;
   threshold: number | undefined;
   map: 'none' | 'model' | 'image';
@@ -103,7 +103,7 @@ function keyedBy(prompts: Prompts): KeyedPrompts {
  */
 export class AcdClip {
   readonly #model: LoadedModel;
-  readonly #texts = new Lru<Promise<TextFeatures>>(TEXT_CACHE);
+  readonly #texts = new Lru<TextFeatures | Promise<TextFeatures>>(TEXT_CACHE);
   /** Sentences of class names given alone: cleaning and filling them in costs more than all else. */
   readonly #named = new Lru<KeyedPrompts>(TEXT_CACHE);
   #disposal: Promise<void> | undefined;
@@ -240,7 +240,8 @@ export class AcdClip {
     signal?.throwIfAborted();
     const checked =
       typeof prompts === 'string' ? promptsFor(nounFor(prompts)) : checkPrompts(prompts);
-    const features = await orAborted(this.#encode(checked), signal);
+    const encoded = this.#encode(checked);
+    const features = encoded instanceof Promise ? await orAborted(encoded, signal) : encoded;
     return { ...features, data: features.data.slice() };
   }
 
@@ -258,9 +259,12 @@ export class AcdClip {
       options.autoOrient === undefined ? false : checkBoolean('autoOrient', options.autoOrient);
     const signal = options.signal === undefined ? undefined : checkSignal('signal', options.signal);
     signal?.throwIfAborted();
-    const picture = await this.#decode(image, 'image', autoOrient, signal);
-    signal?.throwIfAborted();
-    this.#checkAlive();
+    let picture = borrowRgb(image, 'image', this.#model.imageLimits);
+    if (!picture) {
+      picture = await this.#decode(image, 'image', autoOrient, signal);
+      signal?.throwIfAborted();
+      this.#checkAlive();
+    }
     const job = { pixels: picture.data, width: picture.width, height: picture.height, patches };
     const handle = callNative(() => this.#model.native.embed(job));
     const found = await abortable(handle.result, signal, () =>
@@ -364,10 +368,10 @@ export class AcdClip {
     };
   }
 
-  #textOf(o: DetectOptions, profile: Profile | undefined): () => Promise<TextFeatures> {
+  #textOf(o: DetectOptions, profile: Profile | undefined): DetectPlan['text'] {
     if (o.textFeatures !== undefined) {
       const features = this.#checkTextFeatures(o.textFeatures);
-      return () => Promise.resolve(features);
+      return () => features;
     }
     const alone = o.prompts === undefined && o.dataset === undefined && o.nouns === undefined;
     const name = alone && typeof o.className === 'string' ? o.className : undefined;
@@ -409,7 +413,8 @@ export class AcdClip {
     return { data: value.data, groups, width: embedDim, modelId: this.modelId };
   }
 
-  #encode(prompts: Prompts, key = JSON.stringify(prompts)): Promise<TextFeatures> {
+  /** Features of an earlier call at once, else a promise of them. */
+  #encode(prompts: Prompts, key = JSON.stringify(prompts)): TextFeatures | Promise<TextFeatures> {
     const known = this.#texts.get(key);
     if (known) return known;
     const { contextLength, vocabSize, groups, embedDim } = this.#model.config;
@@ -427,9 +432,12 @@ export class AcdClip {
       const data = await abortable(handle.result, undefined, () => {});
       return { data, groups, width: embedDim, modelId: this.modelId };
     })();
-    // Only features that were computed are kept.
-    encoded.catch(() => this.#texts.delete(key));
     this.#texts.set(key, encoded);
+    encoded.then(
+      (features) => this.#texts.set(key, features),
+      // Only features that were computed are kept.
+      () => this.#texts.delete(key),
+    );
     return encoded;
   }
 
@@ -449,22 +457,28 @@ export class AcdClip {
 
   async #detect(image: ImageInput, plan: DetectPlan, name: string): Promise<Detection> {
     plan.signal?.throwIfAborted();
-    // Both run at once; if one fails, the other's failure must not go unhandled.
-    const text = plan.text();
-    text.catch(() => {});
+    let text = plan.text();
     // Not before: the first prompt of a process builds the tokenizer.
     const start = performance.now();
-    const picture = await this.#decode(image, name, plan.autoOrient, plan.signal);
-    const decodeMs = performance.now() - start;
-    const { data } = await orAborted(text, plan.signal);
-    plan.signal?.throwIfAborted();
-    this.#checkAlive();
+    // With nothing to wait for, the addon copies the pixels before this call returns.
+    let picture =
+      text instanceof Promise ? undefined : borrowRgb(image, name, this.#model.imageLimits);
+    let decodeMs = 0;
+    if (!picture) {
+      // Both run at once; if one fails, the other's failure must not go unhandled.
+      if (text instanceof Promise) text.catch(() => {});
+      picture = await this.#decode(image, name, plan.autoOrient, plan.signal);
+      decodeMs = performance.now() - start;
+      if (text instanceof Promise) text = await orAborted(text, plan.signal);
+      plan.signal?.throwIfAborted();
+      this.#checkAlive();
+    }
     const { imageSize } = this.#model.config;
     const job = {
       pixels: picture.data,
       width: picture.width,
       height: picture.height,
-      text: data,
+      text: (text as TextFeatures).data,
       ...DOMAINS[plan.domain],
       map: plan.map,
       ...(plan.stages && { stages: true }),

@@ -1,4 +1,5 @@
 // Any accepted picture -> RGB8, with the pixels of Pillow's Image.open(f).convert('RGB').
+import { types } from 'node:util';
 import sharp, { type Metadata, type Sharp, type SharpOptions } from 'sharp';
 import { AcdClipError } from '../errors';
 import { checkBoolean, checkInteger, checkOptions, checkSignal, invalid } from '../validate';
@@ -75,12 +76,32 @@ export async function decodeImage(
   signal?.throwIfAborted();
   // A sharp instance is a stream too, and a stream may have a property `data`.
   if (isSharp(input)) return decodeSharp(input, context);
-  if (!ArrayBuffer.isView(input) && !isStream(input) && isRaw(input)) {
-    return decodeRaw(input, context);
-  }
+  if (isRawInput(input)) return decodeRaw(input, context);
   const bytes = await readEncoded(name, input, limits, signal);
   signal?.throwIfAborted();
   return decodeBytes(bytes, context);
+}
+
+function isRawInput(input: ImageInput): input is RawImage {
+  return !ArrayBuffer.isView(input) && !isStream(input) && isRaw(input);
+}
+
+/**
+ * The caller's own RGB8 pixels, checked as decodeImage checks them but not copied: for whoever
+ * copies them before the caller's code runs again. Undefined for every other kind of picture.
+ */
+export function borrowRgb(
+  input: ImageInput,
+  name: string,
+  limits: ImageLimits,
+): DecodedImage | undefined {
+  if ((input as Partial<RawImage>)?.channels !== 3 || !isRawInput(input) || isSharp(input)) {
+    return undefined;
+  }
+  const { data, width, height } = checkRaw(input, name, limits);
+  // Shared memory can change while it is read, and only decodeImage's copy is out of its reach.
+  if (!types.isUint8Array(data) || !types.isArrayBuffer(data.buffer)) return undefined;
+  return { data, width, height, channels: 3 };
 }
 
 function checkDecodeOptions(options: DecodeOptions): Context {
@@ -94,7 +115,7 @@ function checkDecodeOptions(options: DecodeOptions): Context {
   };
 }
 
-async function decodeRaw(raw: RawImage, { name, limits, signal }: Context): Promise<DecodedImage> {
+function checkRaw(raw: RawImage, name: string, limits: ImageLimits): RawImage {
   const { data } = raw;
   const width = checkInteger(`${name}.width`, raw.width, 1, 2 ** 31 - 1);
   const height = checkInteger(`${name}.height`, raw.height, 1, 2 ** 31 - 1);
@@ -111,6 +132,11 @@ async function decodeRaw(raw: RawImage, { name, limits, signal }: Context): Prom
       data.byteLength === 0 ? { help: 'A buffer that was transferred away has 0 bytes.' } : {},
     );
   }
+  return { data, width, height, channels: channels as RawImage['channels'] };
+}
+
+async function decodeRaw(raw: RawImage, { name, limits, signal }: Context): Promise<DecodedImage> {
+  const { data, width, height, channels } = checkRaw(raw, name, limits);
   const bytes = copyBytes(`${name}.data`, data);
   const rgb = await toRgb(bytes, width * height, LAYOUT_OF_CHANNELS[channels]!, signal);
   return { data: rgb, width, height, channels: 3 };

@@ -1,6 +1,6 @@
 // Pictures in, pictures out.
 export { COLORMAPS, type Colormap } from './colormap';
-export { type DecodedImage, type DecodeOptions, decodeImage } from './decode';
+export { borrowRgb, type DecodedImage, type DecodeOptions, decodeImage } from './decode';
 export type { Box } from './draw';
 export type { ImageInput, RawImage } from './input';
 export { DEFAULT_IMAGE_LIMITS, type ImageLimits } from './limits';

@@ -78,9 +78,9 @@ class Fields {
   Napi::Object object_;
 };
 
-// The contents of a typed array of exactly this element type, copied.
+// The contents of a typed array of exactly this element type, copied into `out`.
 template <typename T>
-std::vector<T> typed_array(Napi::Env env, Napi::Value value, const char* name) {
+void copy_typed_array(Napi::Env env, Napi::Value value, const char* name, std::vector<T>& out) {
   constexpr napi_typedarray_type type = std::is_same_v<T, float>     ? napi_float32_array
                                         : std::is_same_v<T, int32_t> ? napi_int32_array
                                                                      : napi_uint8_array;
@@ -92,7 +92,9 @@ std::vector<T> typed_array(Napi::Env env, Napi::Value value, const char* name) {
             napi_ok &&
         actual == type) {
       const T* begin = static_cast<const T*>(data);
-      return length ? std::vector<T>(begin, begin + length) : std::vector<T>();
+      out.clear();
+      if (length) out.assign(begin, begin + length);
+      return;
     }
   }
   throw_status(env, Status(Code::kInvalidArg, std::string("Expected ") +
@@ -100,6 +102,13 @@ std::vector<T> typed_array(Napi::Env env, Napi::Value value, const char* name) {
                                                    : type == napi_int32_array ? "Int32Array"
                                                                               : "Uint8Array") +
                                                   " for " + name));
+}
+
+template <typename T>
+std::vector<T> typed_array(Napi::Env env, Napi::Value value, const char* name) {
+  std::vector<T> out;
+  copy_typed_array(env, value, name, out);
+  return out;
 }
 
 template <typename T, typename JsArray>

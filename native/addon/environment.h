@@ -25,6 +25,20 @@ class Environment : public std::enable_shared_from_this<Environment> {
   };
   void own(const std::shared_ptr<Owned>& thing);
 
+  // A Float32Array of n numbers, none of them set yet: clearing a map costs as much as writing it.
+  // Throws kOutOfMemory where napi_create_arraybuffer would end the process. JavaScript thread
+  // only.
+  Napi::Float32Array unset_floats(Napi::Env env, size_t n) const;
+
+  // What every call gives back, made by a function of JavaScript: setting field after field from
+  // here takes ten times as long. JavaScript thread only.
+  Napi::Object make_handle(std::initializer_list<napi_value> id_result) const {
+    return make_handle_.Call(id_result).As<Napi::Object>();
+  }
+  Napi::Object make_detection(std::initializer_list<napi_value> fields) const {
+    return make_detection_.Call(fields).As<Napi::Object>();
+  }
+
   // Runs `task` on the JavaScript thread soon; from any thread. Dropped when the environment is
   // gone.
   using Task = std::function<void(Napi::Env)>;
@@ -48,6 +62,7 @@ class Environment : public std::enable_shared_from_this<Environment> {
   void shut_down();
 
   Channel channel_;
+  Napi::FunctionReference allocate_, make_handle_, make_detection_;
   int open_ = 0;
   bool gone_ = false;
   std::mutex mutex_;  // guards gone_

@@ -47,22 +47,25 @@ class ModelState : public Environment::Owned {
 
 using State = std::shared_ptr<ModelState>;
 
-Picture picture_of(Napi::Env env, const Fields& f) {
+// The one copy of the pixels: after this call the caller's array is the caller's again.
+Picture picture_of(Napi::Env env, const State& state, const Fields& f) {
   Picture p;
   p.width = f.integer("width", 1, kMaxSide);
   p.height = f.integer("height", 1, kMaxSide);
   if (f.has("tensor")) {
     p.tensor = typed_array<float>(env, f.value("tensor"), "tensor");
   } else {
-    p.pixels = typed_array<uint8_t>(env, f.value("pixels"), "pixels");
+    const Napi::Value pixels = f.value("pixels");
+    p.pixels = state->session(env).spare_pixels();
+    copy_typed_array(env, pixels, "pixels", p.pixels);
   }
   return p;
 }
 
-DetectJob detect_job(Napi::Env env, const Napi::Value& value) {
+DetectJob detect_job(Napi::Env env, const State& state, const Napi::Value& value) {
   const Fields f(env, value, "job");
   DetectJob job;
-  job.picture = picture_of(env, f);
+  job.picture = picture_of(env, state, f);
   job.text = typed_array<float>(env, f.value("text"), "text");
   job.blur_taps = f.integer("blurTaps", 1, 99);
   if (job.blur_taps % 2 == 0) f.fail("odd integer", "blurTaps");
@@ -97,28 +100,24 @@ Napi::Array stage_objects(Napi::Env env, const std::vector<Stage>& stages) {
   return all;
 }
 
-Napi::Value detection_object(Napi::Env env, const Detection& d) {
-  Napi::Object o = Napi::Object::New(env);
-  o.Set("score", d.score);
-  o.Set("cls", d.cls);
-  o.Set("mapMax", d.map_max);
-  if (!d.map.empty()) o.Set("map", float_array(env, d.map));
-  o.Set("mapWidth", static_cast<double>(d.map_width));
-  o.Set("mapHeight", static_cast<double>(d.map_height));
+// `map`: the array whose memory the job wrote, or undefined.
+Napi::Value detection_object(const Environment& environment, Napi::Env env, const Detection& d,
+                             Napi::Value map) {
+  const auto number = [env](auto v) { return Napi::Number::New(env, static_cast<double>(v)); };
+  const Timing& t = d.timing;
+  Napi::Object o = environment.make_detection(
+      {number(d.score), number(d.cls), number(d.map_max), map, number(d.map.width),
+       number(d.map.height), number(t.queue_ms), number(t.preprocess_ms), number(t.compute_ms),
+       number(t.postprocess_ms), number(d.batch)});
   if (d.has_regions) {
     Napi::Array regions = Napi::Array::New(env, d.regions.size());
     for (size_t i = 0; i < d.regions.size(); ++i)
       regions.Set(static_cast<uint32_t>(i), region_object(env, d.regions[i]));
     o.Set("regions", regions);
   }
-  Napi::Object timing = Napi::Object::New(env);
-  timing.Set("queueMs", d.timing.queue_ms);
-  timing.Set("preprocessMs", d.timing.preprocess_ms);
-  timing.Set("computeMs", d.timing.compute_ms);
-  timing.Set("postprocessMs", d.timing.postprocess_ms);
-  if (!d.timing.stages.empty()) timing.Set("stages", stage_objects(env, d.timing.stages));
-  o.Set("timing", timing);
-  o.Set("batch", static_cast<double>(d.batch));
+  if (!t.stages.empty()) {
+    o.Get("timing").As<Napi::Object>().Set("stages", stage_objects(env, t.stages));
+  }
   if (d.debug) {
     Napi::Object debug = Napi::Object::New(env);
     debug.Set("segTokens", float_array(env, d.seg_tokens));
@@ -131,44 +130,86 @@ Napi::Value detection_object(Napi::Env env, const Detection& d) {
   return o;
 }
 
-Napi::Value embedding_object(Napi::Env env, const Embedding& e) {
+Napi::Value embedding_object(const Environment&, Napi::Env env, const Embedding& e, Napi::Value) {
   Napi::Object o = Napi::Object::New(env);
   o.Set("features", float_array(env, e.features));
   if (!e.patches.empty()) o.Set("patches", float_array(env, e.patches));
   return o;
 }
 
+// A value kept alive while a job runs. Made and ended on the JavaScript thread; where that thread
+// ends first, its environment drops what is left.
+class Kept {
+ public:
+  Kept() = default;
+  Kept(Napi::Env env, Napi::Value value) {
+    if (napi_create_reference(env, value, 1, &reference_) != napi_ok) throw Napi::Error::New(env);
+  }
+  // The value, once; undefined where there is none.
+  Napi::Value end(Napi::Env env) {
+    if (!reference_) return env.Undefined();
+    napi_value value = nullptr;
+    napi_get_reference_value(env, reference_, &value);
+    napi_delete_reference(env, std::exchange(reference_, nullptr));
+    return Napi::Value(env, value);
+  }
+
+ private:
+  napi_ref reference_ = nullptr;
+};
+
 // Submits a job and gives JavaScript { id, result }. The state rides along until the promise is
-// settled, so a model that nobody references any more finishes what it was asked.
+// settled, so a model that nobody references any more finishes what it was asked. `kept` comes back
+// with the result.
 template <typename Job, typename R>
 Napi::Value submit(Napi::Env env, const State& state, Job job,
-                   Napi::Value (*to_js)(Napi::Env, const R&)) {
+                   Napi::Value (*to_js)(const Environment&, Napi::Env, const R&, Napi::Value),
+                   Kept kept = {}) {
   auto deferred = std::make_shared<Napi::Promise::Deferred>(env);
   // `ride` moves on into the posted task: were it left behind in the queue's entry, the scheduler
   // thread could drop the last reference and join itself.
-  Done<R> done = [ride = state, deferred, to_js](Status status, R&& result) mutable {
+  Done<R> done = [ride = state, deferred, to_js, kept](Status status, R&& result) mutable {
     auto shared = std::make_shared<R>(std::move(result));
     const auto environment = ride->environment();
-    environment->post([ride = std::move(ride), deferred, to_js, status, shared](Napi::Env env) {
-      ride->environment()->end(env);
-      if (!status.ok()) {
-        deferred->Reject(make_error(env, status).Value());
-        return;
-      }
-      try {
-        deferred->Resolve(to_js(env, *shared));
-      } catch (const Napi::Error& error) {
-        deferred->Reject(error.Value());  // swallowed, the call would wait for ever
-      }
-    });
+    environment->post(
+        [ride = std::move(ride), deferred, to_js, status, shared, kept](Napi::Env env) mutable {
+          ride->environment()->end(env);
+          const Napi::Value back = kept.end(env);
+          if (!status.ok()) {
+            deferred->Reject(make_error(env, status).Value());
+            return;
+          }
+          try {
+            deferred->Resolve(to_js(*ride->environment(), env, *shared, back));
+          } catch (const Napi::Error& error) {
+            deferred->Reject(error.Value());  // swallowed, the call would wait for ever
+          }
+        });
   };
   const Result<uint64_t> id = state->session(env).submit(std::move(job), std::move(done));
-  if (!id.ok()) throw_status(env, id.status());
+  if (!id.ok()) {
+    kept.end(env);
+    throw_status(env, id.status());
+  }
   state->environment()->begin(env);
-  Napi::Object handle = Napi::Object::New(env);
-  handle.Set("id", static_cast<double>(id.value()));
-  handle.Set("result", deferred->Promise());
-  return handle;
+  const auto number = Napi::Number::New(env, static_cast<double>(id.value()));
+  return state->environment()->make_handle({number, deferred->Promise()});
+}
+
+// The map is written where JavaScript will read it: its array is made before the work begins, and
+// its pages, fresh from the system, are first touched by the thread that computes.
+Napi::Value submit_detect(Napi::Env env, const State& state, DetectJob job) {
+  const Session& session = state->session(env);
+  const Status status = session.check(job);
+  if (!status.ok()) throw_status(env, status);
+  Kept map;
+  if (job.map != MapSize::kNone) {
+    Napi::Float32Array array =
+        state->environment()->unset_floats(env, session.map_extents(job).area());
+    job.map_out = array.Data();
+    map = Kept(env, array);
+  }
+  return submit<DetectJob, Detection>(env, state, std::move(job), detection_object, map);
 }
 
 TextJob text_job(Napi::Env env, const Napi::CallbackInfo& info, bool with_normal) {
@@ -294,16 +335,15 @@ Napi::Object make_model_object(Napi::Env env, const std::shared_ptr<Environment>
                     name));
   };
   method("detect", [](Napi::Env env, const State& s, const Napi::CallbackInfo& info) {
-    return submit<DetectJob, Detection>(env, s, detect_job(env, info[0]), detection_object);
+    return submit_detect(env, s, detect_job(env, s, info[0]));
   });
   method("embed", [](Napi::Env env, const State& s, const Napi::CallbackInfo& info) {
     const Fields f(env, info[0], "job");
-    return submit<EmbedJob, Embedding>(env, s, {picture_of(env, f), f.boolean("patches")},
+    return submit<EmbedJob, Embedding>(env, s, {picture_of(env, s, f), f.boolean("patches")},
                                        embedding_object);
   });
-  const auto floats = [](Napi::Env env, const std::vector<float>& v) -> Napi::Value {
-    return float_array(env, v);
-  };
+  const auto floats = [](const Environment&, Napi::Env env, const std::vector<float>& v,
+                         Napi::Value) -> Napi::Value { return float_array(env, v); };
   method("encodeText", [floats](Napi::Env env, const State& s, const Napi::CallbackInfo& info) {
     return submit<TextJob, std::vector<float>>(env, s, text_job(env, info, false), floats);
   });

@@ -1,4 +1,5 @@
-// What a session is asked for and what it gives back: plain structs that own everything they need.
+// What a session is asked for and what it gives back: plain structs that own everything they need,
+// but for the memory of the map, whose owner is the one who asks.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,12 @@
 namespace acd {
 
 enum class MapSize { kNone, kModel, kImage };
+
+struct Extents {
+  int64_t width = 0;
+  int64_t height = 0;
+  size_t area() const { return static_cast<size_t>(width * height); }
+};
 
 // One picture: RGB8 pixels, or an already normalised [3, S, S] tensor.
 struct Picture {
@@ -37,6 +44,9 @@ struct DetectJob {
   float blur_sigma = 1;
   double map_weight = 0.1;
   MapSize map = MapSize::kModel;
+  // Where the map goes unless it is kNone: memory of Session::map_extents that the submitter owns
+  // and leaves alone until `done` is called. Written once, on the scheduler thread.
+  float* map_out = nullptr;
   bool want_regions = false;
   float region_threshold = 0;
   int64_t region_min_area = 1;
@@ -48,9 +58,7 @@ struct Detection {
   double score = 0;
   double cls = 0;
   double map_max = 0;
-  std::vector<float> map;
-  int64_t map_width = 0;
-  int64_t map_height = 0;
+  Extents map;  // of what DetectJob::map_out now holds
   bool has_regions = false;
   std::vector<Region> regions;
   Timing timing;

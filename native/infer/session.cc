@@ -36,13 +36,18 @@ Status check_picture(const Picture& p, const ModelConfig& c) {
   return Status();
 }
 
+// Pixels whose memory is kept for the next pictures: those of usual size, as many as detectStream
+// has under way.
+constexpr size_t kSpareCount = 8;
+constexpr size_t kSpareBytes = size_t{4} << 20;
+
 bool all_finite(const std::vector<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
 }
 
-const Picture* picture_of(const DetectJob& j) { return &j.picture; }
-const Picture* picture_of(const EmbedJob& j) { return &j.picture; }
-const Picture* picture_of(const TextJob&) { return nullptr; }
+Picture* picture_of(DetectJob& j) { return &j.picture; }
+Picture* picture_of(EmbedJob& j) { return &j.picture; }
+Picture* picture_of(TextJob&) { return nullptr; }
 
 }  // namespace
 
@@ -65,7 +70,7 @@ Session::~Session() {
   if (thread_.joinable()) thread_.join();
 }
 
-Result<uint64_t> Session::submit(DetectJob job, Done<Detection> done) {
+Status Session::check(const DetectJob& job) const {
   ACD_RETURN_IF_ERROR(check_picture(job.picture, config_));
   if (static_cast<int64_t>(job.text.size()) != config_.groups * config_.embed_dim * 2) {
     return Status(Code::kInvalidArg, "Expected text features of " +
@@ -74,6 +79,33 @@ Result<uint64_t> Session::submit(DetectJob job, Done<Detection> done) {
                                          std::to_string(config_.embed_dim) + ", 2] but received " +
                                          std::to_string(job.text.size()));
   }
+  return Status();
+}
+
+Extents Session::map_extents(const DetectJob& job) const {
+  if (job.map == MapSize::kNone) return {};
+  if (job.map == MapSize::kModel) return {config_.image_size, config_.image_size};
+  return {job.picture.width, job.picture.height};
+}
+
+std::vector<uint8_t> Session::spare_pixels() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (spare_pixels_.empty()) return {};
+  std::vector<uint8_t> spare = std::move(spare_pixels_.back());
+  spare_pixels_.pop_back();
+  return spare;
+}
+
+void Session::keep_pixels(std::vector<uint8_t> pixels) {
+  if (pixels.capacity() == 0 || pixels.capacity() > kSpareBytes) return;
+  pixels.clear();
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (spare_pixels_.size() < kSpareCount) spare_pixels_.push_back(std::move(pixels));
+}
+
+Result<uint64_t> Session::submit(DetectJob job, Done<Detection> done) {
+  ACD_RETURN_IF_ERROR(check(job));
+  ACD_ASSERT(job.map == MapSize::kNone || job.map_out);
   return enqueue(std::make_shared<Entry>(DetectWork{std::move(job), std::move(done)}));
 }
 
@@ -268,14 +300,15 @@ Status Session::prepare(Batch& batch, bool vectors) {
   const auto image_floats = static_cast<size_t>(3 * config_.image_size * config_.image_size);
   std::vector<float> resized;
   for (int64_t item = 0; item < items; ++item) {
-    const Picture& picture = *std::visit([](auto& w) { return picture_of(w.job); },
-                                         batch[static_cast<size_t>(item)]->work);
+    Picture& picture = *std::visit([](auto& w) { return picture_of(w.job); },
+                                   batch[static_cast<size_t>(item)]->work);
     const float* from = picture.tensor.data();
     if (picture.tensor.empty()) {
       resized.resize(image_floats);
       ACD_RETURN_IF_ERROR(preprocess_rgb8(picture.pixels.data(), static_cast<int>(picture.width),
                                           static_cast<int>(picture.height),
                                           static_cast<int>(config_.image_size), resized.data()));
+      keep_pixels(std::move(picture.pixels));
       from = resized.data();
     }
     ACD_RETURN_IF_ERROR(model_->device()->upload(
@@ -308,23 +341,19 @@ Status Session::finish(Entry& entry, const ImageResult& result, Timing timing, s
                   "the computation produced NaN or Inf; no score can be given for this picture");
   }
   const auto size = static_cast<int>(config_.image_size);
-  std::vector<float> map = result.map;
-  out.map_width = out.map_height = size;
   if (job.want_regions) {
     out.has_regions = true;
-    ACD_RETURN_IF_ERROR(find_regions(map.data(), size, size, job.region_threshold,
+    ACD_RETURN_IF_ERROR(find_regions(result.map.data(), size, size, job.region_threshold,
                                      job.region_min_area, &out.regions));
   }
-  if (job.map == MapSize::kImage) {
-    out.map_width = job.picture.width;
-    out.map_height = job.picture.height;
-    std::vector<float> full(static_cast<size_t>(out.map_width * out.map_height));
-    ACD_RETURN_IF_ERROR(resize_map_f32(map.data(), size, size, full.data(),
-                                       static_cast<int>(out.map_width),
-                                       static_cast<int>(out.map_height)));
-    map.swap(full);
+  out.map = map_extents(job);
+  if (job.map == MapSize::kModel) {
+    std::copy(result.map.begin(), result.map.end(), job.map_out);
+  } else if (job.map == MapSize::kImage) {
+    ACD_RETURN_IF_ERROR(resize_map_f32(result.map.data(), size, size, job.map_out,
+                                       static_cast<int>(out.map.width),
+                                       static_cast<int>(out.map.height)));
   }
-  if (job.map != MapSize::kNone) out.map = std::move(map);
   if (job.debug) {
     out.debug = true;
     out.seg_tokens = result.seg_vectors;

@@ -119,6 +119,10 @@ test('a model: 3,000 detect, embed, encode and cancel calls give errors or resul
     await check(fc.tuple(tokens, any, any), (a) => attempt(() => model.encodeText(...a)), 400);
     await check(any, (id) => attempt(() => model.cancel(id)), 300);
     await check(any, (self) => attempt(() => model.queueDepth.call(self) + model.memoryUsage.call(self).arenaBytes), 100);
+    const { imageSize } = spec.config;
+    const tensor = new Float32Array(3 * imageSize * imageSize);
+    const huge = { ...good, pixels: undefined, tensor, width: 2 ** 20, height: 2 ** 20, map: 'image' };
+    await attempt(() => model.detect(huge));
     const same = (await model.detect(good).result).score === score;
     await model.dispose();
     await check(any, (job) => attempt(() => model.detect(job)), 50);
@@ -128,6 +132,7 @@ test('a model: 3,000 detect, embed, encode and cancel calls give errors or resul
   expect(cases).toBeGreaterThanOrEqual(3000);
   expect(seen.ERR_ACD_INVALID_ARG).toBeGreaterThan(1000);
   expect(seen.mine).toBeGreaterThan(20);
+  expect(seen.ERR_ACD_OUT_OF_MEMORY).toBeGreaterThanOrEqual(1);
   expect(seen.ERR_ACD_DISPOSED).toBeGreaterThan(0);
   expect(same).toBe(true);
 });

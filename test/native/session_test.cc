@@ -62,7 +62,11 @@ Done<R> into(const std::shared_ptr<Answer<R>>& answer) {
   };
 }
 
-using Detected = std::shared_ptr<Answer<Detection>>;
+// A detection with the map that it wrote.
+struct Found : Detection {
+  std::vector<float> pixels;
+};
+using Detected = std::shared_ptr<Answer<Found>>;
 
 struct Submitted {
   Result<uint64_t> id;
@@ -70,12 +74,17 @@ struct Submitted {
 };
 
 Submitted submit(Session& session, DetectJob job) {
-  auto answer = std::make_shared<Answer<Detection>>();
-  auto id = session.submit(std::move(job), into(answer));
+  auto answer = std::make_shared<Answer<Found>>();
+  auto pixels = std::make_shared<std::vector<float>>(session.map_extents(job).area());
+  job.map_out = pixels->data();
+  auto id = session.submit(std::move(job),
+                           [done = into(answer), pixels](Status status, Detection&& result) {
+                             done(status, Found{std::move(result), std::move(*pixels)});
+                           });
   return {std::move(id), answer};
 }
 
-std::pair<Status, Detection> detect(Session& session, DetectJob job) {
+std::pair<Status, Found> detect(Session& session, DetectJob job) {
   Submitted s = submit(session, std::move(job));
   REQUIRE(s.id.ok());
   return s.answer->get();
@@ -87,9 +96,9 @@ std::pair<Status, std::vector<float>> encode(Session& session, TextJob job) {
   return answer->get();
 }
 
-bool same(const Detection& a, const Detection& b) {
-  return a.score == b.score && a.map.size() == b.map.size() &&
-         std::memcmp(a.map.data(), b.map.data(), a.map.size() * sizeof(float)) == 0;
+bool same(const Found& a, const Found& b) {
+  return a.score == b.score && a.pixels.size() == b.pixels.size() &&
+         std::memcmp(a.pixels.data(), b.pixels.data(), a.pixels.size() * sizeof(float)) == 0;
 }
 
 void close_and_wait(Session& session, bool stop_running = false) {
@@ -179,7 +188,7 @@ TEST_CASE("a call that runs out of memory at any step says so, and the next one 
 }
 
 TEST_CASE("results have the same bytes on any number of threads and at any place of a batch") {
-  std::vector<Detection> alone;
+  std::vector<Found> alone;
   for (int threads : {1, 2, 3, 8}) {
     CAPTURE(threads);
     FaultyDevice faulty(threads);
@@ -257,7 +266,7 @@ TEST_CASE("a job that asks for stages gets those of its batch; its neighbour get
   asking.stages = true;
   auto timed = submit(session, asking), plain = submit(session, detect_job(2));
   faulty.open_gate();
-  const Detection found = timed.answer->get().second;
+  const Found found = timed.answer->get().second;
   CHECK(found.batch == 2);
   CHECK(same(found, expected));
   double sum = 0;

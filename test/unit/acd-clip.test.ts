@@ -589,6 +589,26 @@ describe('inputs', () => {
     await unchanged(image, () => image.data.fill(0));
   });
 
+  test('may be overwritten right after the call while the words are still to be encoded', async () => {
+    const image = picture(20);
+    const words = { className: 'metal nut of the first call' };
+    const running = suite.model.detect(image, words);
+    image.data.fill(0);
+    const expected = await suite.model.detect(picture(20), words);
+    expect((await running).score).toBe(expected.score);
+  });
+
+  test('raw pixels in shared memory, or clamped, give the same bytes', async () => {
+    const image = picture(20);
+    const expected = await suite.model.detect(image, NUT);
+    const shared = new Uint8Array(new SharedArrayBuffer(image.data.length));
+    shared.set(image.data);
+    for (const data of [shared, Uint8ClampedArray.from(image.data), Buffer.from(image.data)]) {
+      const found = await suite.model.detect({ ...image, data }, NUT);
+      expect(found.map!.data).toEqual(expected.map!.data);
+    }
+  });
+
   test('may be overwritten right after the call: encoded bytes', async () => {
     const png = await pngOf(picture(20));
     await unchanged(png, () => png.fill(0));
