@@ -5,8 +5,18 @@
 // not have it": the caller reports that (ERR_ACD_UNSUPPORTED) and never falls back silently.
 //
 // Memory: on a device pointers in params are device pointers; upload and download are the only
-// crossings. On the CPU they are host memory and both are memcpy. `stream` orders work on a device;
-// the CPU takes null and every call is complete when it returns.
+// crossings. On the CPU they are host memory and both are memcpy.
+//
+// Streams: `stream` orders work on a device; null is one that all callers share. A kernel has only
+// begun when its call returns; an upload has read its source, a download has written its target,
+// and synchronize waits for all of a stream. Memory belongs to the stream that it was asked for:
+// others must not touch it before that one was waited for. The CPU has no streams (create_stream is
+// null) and every call is complete when it returns.
+//
+// Graphs: between begin_graph and end_graph calls of a stream are written down, not run, and
+// launch_graph runs them all again: the same pointers, the same shapes, no memory asked for,
+// nothing uploaded or downloaded. What a graph holds must have run once before. Null where there
+// are none.
 //
 // New entries go to the end; kAbiVersion rises when the meaning of an old one changes.
 #pragma once
@@ -28,7 +38,7 @@
 
 namespace acd {
 
-constexpr uint32_t kAbiVersion = 2;
+constexpr uint32_t kAbiVersion = 3;
 
 struct BackendTable {
   uint32_t abi_version;
@@ -39,8 +49,8 @@ struct BackendTable {
   void (*destroy)(void* self);
   const char* (*last_error)(void* self);
 
-  int (*alloc)(void* self, size_t bytes, void** out);
-  void (*release)(void* self, void* memory, size_t bytes);
+  int (*alloc)(void* self, void* stream, size_t bytes, void** out);
+  void (*release)(void* self, void* stream, void* memory, size_t bytes);
   int (*upload)(void* self, void* stream, void* device, const void* host, size_t bytes);
   int (*download)(void* self, void* stream, void* host, const void* device, size_t bytes);
   int (*synchronize)(void* self, void* stream);
@@ -60,6 +70,17 @@ struct BackendTable {
   int (*head)(void* self, void* stream, const HeadParams* p);
   int (*gate)(void* self, void* stream, const GateParams* p);
   int (*fuse_map)(void* self, void* stream, const FuseMapParams* p);
+
+  // Bytes that packed weights take on the device.
+  size_t (*linear_bytes)(void* self, const PackedLinear* packed);
+
+  int (*create_stream)(void* self, void** out);
+  void (*destroy_stream)(void* self, void* stream);
+
+  int (*begin_graph)(void* self, void* stream);
+  int (*end_graph)(void* self, void* stream, void** graph);
+  int (*launch_graph)(void* self, void* stream, void* graph);
+  void (*release_graph)(void* self, void* graph);
 };
 
 }  // namespace acd

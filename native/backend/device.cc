@@ -26,10 +26,20 @@ Result<std::shared_ptr<Device>> Device::adopt(const BackendTable& table) {
                       " for " + (table.name ? table.name : "device") + " but received ABI " +
                       std::to_string(table.abi_version));
   }
-  return std::shared_ptr<Device>(new Device(table));
+  return std::shared_ptr<Device>(new Device(std::make_shared<const Backend>(table), nullptr));
 }
 
-Device::~Device() { table_.destroy(table_.self); }
+Result<std::shared_ptr<Device>> Device::fork() const {
+  void* stream = nullptr;
+  if (table_.create_stream) {
+    ACD_RETURN_IF_ERROR(status_of(table_.create_stream(table_.self, &stream)));
+  }
+  return std::shared_ptr<Device>(new Device(backend_, stream));
+}
+
+Device::~Device() {
+  if (stream_) table_.destroy_stream(table_.self, stream_);
+}
 
 Status Device::status_of(int code) const {
   if (code == 0) return Status();
@@ -37,17 +47,36 @@ Status Device::status_of(int code) const {
 }
 
 Status Device::alloc(size_t bytes, void** out) const {
-  return status_of(table_.alloc(table_.self, bytes, out));
+  ACD_RETURN_IF_ERROR(status_of(table_.alloc(table_.self, stream_, bytes, out)));
+  live_bytes_ += static_cast<int64_t>(bytes);
+  return Status();
+}
+void Device::release(void* memory, size_t bytes) const {
+  table_.release(table_.self, stream_, memory, bytes);
+  live_bytes_ -= static_cast<int64_t>(bytes);
 }
 Status Device::upload(void* device, const void* host, size_t bytes) const {
-  return status_of(table_.upload(table_.self, nullptr, device, host, bytes));
+  return status_of(table_.upload(table_.self, stream_, device, host, bytes));
 }
 Status Device::download(void* host, const void* device, size_t bytes) const {
-  return status_of(table_.download(table_.self, nullptr, host, device, bytes));
+  return status_of(table_.download(table_.self, stream_, host, device, bytes));
 }
-Status Device::synchronize() const { return status_of(table_.synchronize(table_.self, nullptr)); }
+Status Device::synchronize() const { return status_of(table_.synchronize(table_.self, stream_)); }
 Status Device::pack_linear(const LinearWeights& weights, PackedLinear** out) const {
-  return status_of(table_.pack_linear(table_.self, &weights, out));
+  ACD_RETURN_IF_ERROR(status_of(table_.pack_linear(table_.self, &weights, out)));
+  live_bytes_ += static_cast<int64_t>(linear_bytes(*out));
+  return Status();
+}
+void Device::release_linear(PackedLinear* packed) const {
+  live_bytes_ -= static_cast<int64_t>(linear_bytes(packed));
+  table_.release_linear(table_.self, packed);
+}
+Status Device::begin_graph() const { return status_of(table_.begin_graph(table_.self, stream_)); }
+Status Device::end_graph(void** graph) const {
+  return status_of(table_.end_graph(table_.self, stream_, graph));
+}
+Status Device::launch_graph(void* graph) const {
+  return status_of(table_.launch_graph(table_.self, stream_, graph));
 }
 
 template <typename Params>
@@ -57,9 +86,9 @@ Status Device::call(int (*entry)(void*, void*, const Params*), const Params& p,
     return Status(Code::kUnsupported, std::string(table_.name) + " has no kernel for " + op);
   }
   StageClock* clock = StageClock::current();
-  if (!clock) return status_of(entry(table_.self, nullptr, &p));
+  if (!clock) return status_of(entry(table_.self, stream_, &p));
   return clock->time(stage_of(op, p), [&] {
-    const Status status = status_of(entry(table_.self, nullptr, &p));
+    const Status status = status_of(entry(table_.self, stream_, &p));
     // A device that queues its work is done with it only here.
     return status.ok() ? synchronize() : status;
   });

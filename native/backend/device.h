@@ -2,6 +2,7 @@
 // frees itself.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -14,20 +15,35 @@ class Device {
  public:
   // Takes over the table; refuses one of another ABI.
   static Result<std::shared_ptr<Device>> adopt(const BackendTable& table);
+  // The same backend with a stream and a count of its own: for whoever works beside others.
+  Result<std::shared_ptr<Device>> fork() const;
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
   const char* name() const { return table_.name; }
+  // Bytes asked for through this object and not given back yet, packed weights included.
+  int64_t live_bytes() const { return live_bytes_; }
+  bool has_streams() const { return table_.create_stream != nullptr; }
 
   Status alloc(size_t bytes, void** out) const;
-  void release(void* memory, size_t bytes) const { table_.release(table_.self, memory, bytes); }
+  void release(void* memory, size_t bytes) const;
   Status upload(void* device, const void* host, size_t bytes) const;
   Status download(void* host, const void* device, size_t bytes) const;
   Status synchronize() const;
 
   Status pack_linear(const LinearWeights& weights, PackedLinear** out) const;
-  void release_linear(PackedLinear* packed) const { table_.release_linear(table_.self, packed); }
+  void release_linear(PackedLinear* packed) const;
+  size_t linear_bytes(const PackedLinear* packed) const {
+    return table_.linear_bytes(table_.self, packed);
+  }
+
+  // Written down once, run again with one call; see backend.h. false: this backend has none.
+  bool has_graphs() const { return table_.begin_graph != nullptr; }
+  Status begin_graph() const;
+  Status end_graph(void** graph) const;
+  Status launch_graph(void* graph) const;
+  void release_graph(void* graph) const { table_.release_graph(table_.self, graph); }
 
   Status linear(const LinearParams& p) const;
   Status layer_norm(const LayerNormParams& p) const;
@@ -42,12 +58,25 @@ class Device {
   Status fuse_map(const FuseMapParams& p) const;
 
  private:
-  explicit Device(const BackendTable& table) : table_(table) {}
+  // Ends the backend with its last user.
+  struct Backend {
+    explicit Backend(const BackendTable& t) : table(t) {}
+    ~Backend() { table.destroy(table.self); }
+    Backend(const Backend&) = delete;
+    Backend& operator=(const Backend&) = delete;
+    BackendTable table;
+  };
+
+  Device(std::shared_ptr<const Backend> backend, void* stream)
+      : backend_(std::move(backend)), table_(backend_->table), stream_(stream) {}
   Status status_of(int code) const;
   template <typename Params>
   Status call(int (*entry)(void*, void*, const Params*), const Params& p, const char* op) const;
 
-  BackendTable table_;
+  std::shared_ptr<const Backend> backend_;
+  const BackendTable& table_;
+  void* stream_;  // null: shared by all
+  mutable std::atomic<int64_t> live_bytes_{0};
 };
 
 // Device memory of n elements.

@@ -57,11 +57,11 @@ Result<std::shared_ptr<Device>> make_emulated_cuda_device(int order) {
   table.self = device;
   table.destroy = [](void* self) { delete static_cast<EmulatedCuda*>(self); };
   table.last_error = [](void* self) { return static_cast<EmulatedCuda*>(self)->error.c_str(); };
-  table.alloc = [](void*, size_t bytes, void** out) {
+  table.alloc = [](void*, void*, size_t bytes, void** out) {
     *out = allocate_bytes(bytes);
     return 0;
   };
-  table.release = [](void*, void* memory, size_t bytes) { release_bytes(memory, bytes); };
+  table.release = [](void*, void*, void* memory, size_t bytes) { release_bytes(memory, bytes); };
   table.upload = copy;
   table.download = copy;
   table.synchronize = [](void*, void*) { return 0; };

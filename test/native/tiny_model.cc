@@ -135,11 +135,13 @@ struct FaultyDevice::Entries {
     t.self = self;
     t.destroy = [](void*) {};
     t.last_error = [](void*) { return t_reason.c_str(); };
-    t.alloc = [](void* s, size_t bytes, void** out) {
+    t.alloc = [](void* s, void*, size_t bytes, void** out) {
       if (const int failed = of(s).enter()) return failed;
       return of(s).done(of(s).inner_->alloc(bytes, out));
     };
-    t.release = [](void* s, void* memory, size_t bytes) { of(s).inner_->release(memory, bytes); };
+    t.release = [](void* s, void*, void* memory, size_t bytes) {
+      of(s).inner_->release(memory, bytes);
+    };
     t.upload = [](void* s, void*, void* to, const void* from, size_t bytes) {
       of(s).pass_gate();
       if (const int failed = of(s).enter()) return failed;
@@ -153,6 +155,9 @@ struct FaultyDevice::Entries {
     t.pack_linear = [](void* s, const LinearWeights* weights, PackedLinear** out) {
       if (const int failed = of(s).enter()) return failed;
       return of(s).done(of(s).inner_->pack_linear(*weights, out));
+    };
+    t.linear_bytes = [](void* s, const PackedLinear* packed) {
+      return of(s).inner_->linear_bytes(packed);
     };
     t.release_linear = [](void* s, PackedLinear* packed) { of(s).inner_->release_linear(packed); };
     t.linear = op<LinearParams, &Device::linear>;

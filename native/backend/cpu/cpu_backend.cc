@@ -40,11 +40,11 @@ void destroy(void* self) { delete &context(self); }
 
 const char* last_error(void*) { return t_last_error.c_str(); }
 
-int alloc(void*, size_t bytes, void** out) {
+int alloc(void*, void*, size_t bytes, void** out) {
   return coded([&] { *out = allocate_bytes(bytes); });
 }
 
-void release(void*, void* memory, size_t bytes) { release_bytes(memory, bytes); }
+void release(void*, void*, void* memory, size_t bytes) { release_bytes(memory, bytes); }
 
 int copy(void*, void*, void* to, const void* from, size_t bytes) {
   std::memcpy(to, from, bytes);
@@ -58,6 +58,8 @@ int pack_linear(void* self, const LinearWeights* weights, PackedLinear** out) {
 }
 
 void release_linear(void*, PackedLinear* packed) { delete packed; }
+
+size_t linear_bytes(void*, const PackedLinear* packed) { return packed->bytes(); }
 
 }  // namespace
 
@@ -78,6 +80,7 @@ Result<std::shared_ptr<Device>> make_cpu_device(int threads) {
   table.synchronize = synchronize;
   table.pack_linear = pack_linear;
   table.release_linear = release_linear;
+  table.linear_bytes = linear_bytes;
   table.linear = entry<LinearParams, linear_cpu>;
   table.layer_norm = entry<LayerNormParams, layer_norm_cpu>;
   table.attention = entry<AttentionParams, attention_cpu>;
