@@ -1,94 +1,122 @@
-// The whole model, against PyTorch: seconds from RGB pixels to map and score, text, load and memory.
+// The whole model against its peers: seconds from RGB pixels to map and score, text, load and memory.
 //
-//   node bench/compare/run.mjs [--size vitl14-518|vitl14-336|vitb16-224|tiny] [--images 5]
-//        [--threads N] [--python python3] [--cache DIR] [--json FILE] [--compare OLD.json]
+//   node bench/compare/run.mjs [--size vitl14-518|vitl14-336|vitb16-224|tiny] [--rounds 5]
+//        [--threads N] [--python python3] [--cache DIR] [--sides KEY,KEY,...]
+//        [--json FILE] [--resume FILE] [--compare OLD.json] [--threshold 0.08]
 //
-// Peers, each in its own process with the same threads: the published implementation's way (attention
-// weights of every head materialised) and the same graph over scaled_dot_product_attention, both fp32
-// under inference_mode. The weights are synthetic and the same for all (written once into --cache,
-// 1.7 GB for ViT-L). Before anything is timed the maps must agree to 2e-5 of the largest value; then
-// the sides take turns, picture by picture, after one warm-up each. Without PyTorch only our side runs.
-import { execFileSync } from 'node:child_process';
+// Sides: this package in every precision that it accepts; PyTorch as published (attention weights
+// materialised), with fused attention, and compiled, each fp32 and bf16; onnxruntime in Python and in
+// Node, fp32 and dynamic int8 (bench/compare/sides.mjs says how each is set). One process each, the same
+// threads, the same synthetic weights (written once into --cache, 1.7 GB for ViT-L, with the
+// exported graphs beside them). A side that cannot be had is listed with the reason.
+//
+// Before anything is timed every fp32 side's map must agree to 2e-5 of the largest value, and every
+// other side's must be within 0.02 of fp32 in the mean. Then the sides take turns, picture by picture,
+// beginning with another one in every round; each map of each round is compared with fp32's.
+// A ratio is the median of the rounds' own ratios. --resume adds rounds to those of an earlier file
+// of the same commit and settings. --compare holds the ratios to the peers that both runs have
+// against an earlier file's, and exits with 1 where ours lost more than --threshold to them.
 import { createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promptsFor, tokenize } from '../../lib/index.mjs';
 import { options, positive } from '../lib/args.mjs';
-import { Child } from '../lib/child.mjs';
 import { describeMachine, machine } from '../lib/machine.mjs';
 import { bundleOf, sizeNamed } from '../lib/models.mjs';
-import { fixed, percent, summarise, table } from '../lib/stats.mjs';
+import { describePeaks, Peaks } from '../lib/peaks.mjs';
+import {
+  compareRuns,
+  comparisonTable,
+  joinRuns,
+  sidesTable,
+  THRESHOLD,
+  targets,
+  targetsTable,
+} from '../lib/report.mjs';
 import { picture } from '../lib/synth.mjs';
+import { startSides } from './sides.mjs';
 
+/** Of the largest value, for maps computed in fp32. */
 const TOLERANCE = 2e-5;
+/** Mean map difference beyond which a lower precision is broken, not just coarse. */
+const BROKEN = 0.02;
 const NOUNS = ['hazelnut', 'candle', 'capsule', 'cashew nut', 'zipper'];
 const WIDTH = 640;
 const HEIGHT = 480;
 /** Threads of the side that just ran may still spin for a moment. */
-const PAUSE_MS = 100;
+const PAUSE_MS = 250;
 
 const args = options(import.meta.url, {
   size: 'vitl14-518',
-  images: 5,
+  rounds: 5,
   threads: availableParallelism(),
   python: 'python3',
   cache: path.join(tmpdir(), 'acd-clip-bench'),
+  sides: undefined,
   json: undefined,
+  resume: undefined,
   compare: undefined,
+  threshold: THRESHOLD,
 });
-const images = positive('images', args.images);
+const rounds = positive('rounds', args.rounds);
 const threads = positive('threads', args.threads);
 const size = sizeNamed(args.size);
+const read = (file) => JSON.parse(readFileSync(file, 'utf8'));
+const [resumed, old] = [args.resume, args.compare].map((file) => file && read(file));
+for (const [file, run] of [
+  [args.resume, resumed],
+  [args.compare, old],
+]) {
+  if (run && run.size !== args.size) {
+    throw new Error(`Expected a run of ${args.size} in ${file} but it measured ${run.size}`);
+  }
+}
 
 const here = machine(threads);
+if (resumed && resumed.machine.commit !== here.commit) {
+  throw new Error(
+    `Expected a run of commit ${here.commit} in ${args.resume} but it is of ${resumed.machine.commit}`,
+  );
+}
 const bundle = bundleOf(args.size, args.cache);
 const work = mkdtempSync(path.join(tmpdir(), 'acd-clip-compare-'));
-const sides = startSides();
+const peaks = new Peaks(threads);
+const { sides, missing } = await startSides({
+  wanted: args.sides?.split(','),
+  python: args.python,
+  cache: args.cache,
+  size,
+  bundle,
+  threads,
+});
 try {
   await main();
 } finally {
-  await Promise.all(sides.map((side) => side.end()));
+  await Promise.all([peaks.end(), ...sides.map(({ child }) => child.end())]);
   rmSync(work, { recursive: true, force: true });
 }
 
-function startSides() {
-  const script = (name) => path.join(import.meta.dirname, name);
-  // Whichever runtime a side uses, it gets the same number of threads.
-  const same = { OMP_NUM_THREADS: String(threads), MKL_NUM_THREADS: String(threads) };
-  const started = [new Child('acd-clip-native', process.execPath, [script('ours.mjs')], same)];
-  try {
-    execFileSync(args.python, ['-c', 'import torch, safetensors, PIL, numpy'], { stdio: 'ignore' });
-  } catch {
-    console.log(`No PyTorch, safetensors, Pillow and NumPy in ${args.python}: our side only.\n`);
-    return started;
-  }
-  for (const variant of ['published', 'sdpa']) {
-    const command = [script('torch_peer.py'), '--variant', variant];
-    started.push(new Child(`PyTorch, ${variant}`, args.python, command, same));
-  }
-  return started;
-}
-
 async function main() {
-  const results = [];
-  await readThrough(bundle);
-  for (const side of sides) {
-    const hello = await side.ask('hello', { threads });
-    const { ms } = await side.ask('load', { bundle, config: size });
-    results.push({ name: side.name, ...hello, loadMs: ms, imageMs: [], cpuMs: [], textMs: [] });
-  }
-  const torch = results.find((r) => r.torch);
   console.log(describeMachine(here));
-  if (torch) console.log(`PyTorch ${torch.torch} (${torch.isa}), Pillow ${torch.pillow}`);
-  console.log(
-    `${args.size}, fp32, ${size.groups} groups, batch 1, picture ${WIDTH} x ${HEIGHT}, ${images} timed pictures\n`,
-  );
+  console.log(`${args.size}, ${size.groups} groups, batch 1, picture ${WIDTH} x ${HEIGHT}`);
+  for (const { name, reason } of missing) console.log(`not measured: ${name}: ${reason}`);
+  await readThrough(bundle);
+  const results = [];
+  for (const side of sides) results.push(await prepare(side));
+  console.log(`${versionsLine(results)}\n`);
 
-  const agreement = await checkAgreement(results);
-  for (let i = 1; i <= images; i++) await round(i, results);
-  for (const [i, side] of sides.entries()) results[i].memory = await side.ask('memory');
-  report(results, agreement);
+  await round(0, results, false);
+  const first =
+    1 + Math.max(0, ...(resumed?.sides ?? []).flatMap((s) => s.rounds.map((r) => r.round)));
+  for (let i = first; i < first + rounds; i++) {
+    await peaks.take();
+    await round(i, results, true);
+    process.stderr.write(`round ${i} of ${first + rounds - 1}\n`);
+  }
+  await peaks.take();
+  for (const [i, { child }] of sides.entries()) results[i].memory = await child.ask('memory');
+  report(resumed ? joinRuns(resumed.sides, results) : results);
 }
 
 /** Into the page cache: no side shall pay for the disk alone. */
@@ -96,59 +124,101 @@ async function readThrough(file) {
   for await (const _ of createReadStream(file, { highWaterMark: 2 ** 22 }));
 }
 
-/** One picture and one class on every side, in turns. Returns the answers. */
-async function round(number, results, save) {
-  const noun = NOUNS[number % NOUNS.length];
-  const prompts = promptsFor(noun);
-  const shape = { file: path.join(work, `picture-${number}.rgb`), width: WIDTH, height: HEIGHT };
+async function prepare({ key, name, kind, precision, settings, child, load }) {
+  const { versions, isa } = await child.ask('hello', { threads });
+  const { ms } = await child.ask('load', load);
+  process.stderr.write(`loaded ${name}: ${(ms / 1000).toFixed(1)} s\n`);
+  return {
+    key,
+    name,
+    kind,
+    precision,
+    settings,
+    versions,
+    isa,
+    loadMs: ms,
+    rounds: [],
+    textMs: [],
+  };
+}
+
+function versionsLine(results) {
+  const versions = Object.assign({}, ...results.map((r) => r.versions));
+  const isa = results.find((r) => r.isa)?.isa;
+  return Object.entries(versions)
+    .map(([name, version]) => `${name} ${version}${name === 'torch' && isa ? ` (${isa})` : ''}`)
+    .join(', ');
+}
+
+/** One picture and one class on every side, in turns; another side begins every round. */
+async function round(number, results, keep) {
+  const prompts = promptsFor(NOUNS[number % NOUNS.length]);
+  const shape = { file: path.join(work, 'picture.rgb'), width: WIDTH, height: HEIGHT };
+  // Under another name every time: our worker keeps a picture that it has read.
+  shape.file = path.join(work, `picture-${number}.rgb`);
   writeFileSync(shape.file, picture(`compare.${number}`, WIDTH, HEIGHT));
-  const text = { prompts, normal: ids(prompts.normal), abnormal: ids(prompts.abnormal) };
+  const features = path.join(work, 'features.f32');
   for (const [i, side] of sides.entries()) {
-    const { ms } = await side.ask('text', text);
-    if (!save) results[i].textMs.push(ms);
+    const { ms } = await side.child.ask('text', {
+      prompts,
+      normal: ids(prompts.normal),
+      abnormal: ids(prompts.abnormal),
+      features,
+      ...(side.key === 'ours-fp32' && { save: features }),
+    });
+    if (keep && ms !== undefined) results[i].textMs.push(ms);
     await sleep(PAUSE_MS);
   }
   const answers = [];
-  for (const [i, side] of sides.entries()) {
-    const answer = await side.ask('image', { ...shape, ...(save ? { save: save(i) } : {}) });
-    answers.push(answer);
-    if (!save) {
-      results[i].imageMs.push(answer.ms);
-      results[i].cpuMs.push(answer.cpuMs);
-    }
+  for (let turn = 0; turn < sides.length; turn++) {
+    const i = (turn + number) % sides.length;
+    const save = path.join(work, `map-${i}.f32`);
+    answers[i] = await sides[i].child.ask('image', { ...shape, save });
+    answers[i].map = readMap(save);
     await sleep(PAUSE_MS);
   }
-  for (const { score } of answers.slice(1)) {
-    const apart = Math.abs(score - answers[0].score);
-    if (!(apart <= TOLERANCE)) throw new Error(`Scores of picture ${number} are ${apart} apart`);
-  }
-  return answers;
+  rmSync(shape.file);
+  check(number, answers, results, keep);
 }
 
-/** The warm-up, which doubles as the check that all sides compute the same. */
-async function checkAgreement(results) {
-  const files = sides.map((_, i) => path.join(work, `map-${i}.f32`));
-  const answers = await round(0, results, (i) => files[i]);
-  const [ours, ...peers] = files.map(readMap);
-  const top = ours.reduce((a, b) => Math.max(a, b), 0);
-  const low = ours.reduce((a, b) => Math.min(a, b), 1);
-  console.log(
-    `map from ${low.toFixed(3)} to ${top.toFixed(3)}, score ${answers[0].score.toFixed(6)}`,
-  );
-  const apart = peers.map((map, i) => {
-    const most = ours.reduce((worst, v, at) => Math.max(worst, Math.abs(v - map[at])), 0);
-    const relative = most / top;
-    // A flat map hides differences: the spread tells how much there was to get wrong.
-    console.log(
-      `largest map difference to ${sides[i + 1].name}: ${relative.toExponential(1)} of the maximum, ${(most / (top - low)).toExponential(1)} of the map's range`,
-    );
-    if (!(relative <= TOLERANCE)) {
-      throw new Error(`Expected at most ${TOLERANCE} of the maximum: nothing is timed`);
+function check(number, answers, results, keep) {
+  const reference =
+    answers[
+      Math.max(
+        0,
+        results.findIndex((r) => r.precision === 'fp32'),
+      )
+    ];
+  const top = reference.map.reduce((a, b) => Math.max(a, b), 0);
+  const low = reference.map.reduce((a, b) => Math.min(a, b), 1);
+  for (const [i, answer] of answers.entries()) {
+    const { name, precision } = results[i];
+    const difference = { ...apart(answer.map, reference.map), range: top - low };
+    const score = Math.abs(answer.score - reference.score);
+    const bad =
+      precision === 'fp32'
+        ? !(difference.max <= TOLERANCE * top && score <= TOLERANCE)
+        : !(difference.mean <= BROKEN);
+    if (bad) {
+      throw new Error(
+        `${name}, picture ${number}: the map is ${difference.max} (mean ${difference.mean}) from fp32's, the score ${score}`,
+      );
     }
-    return relative;
-  });
-  console.log('');
-  return apart;
+    if (keep) {
+      const { ms, cpuMs } = answer;
+      results[i].rounds.push({ round: number, ms, cpuMs, difference });
+    }
+  }
+}
+
+function apart(map, reference) {
+  let [max, sum] = [0, 0];
+  for (let i = 0; i < map.length; i++) {
+    const d = Math.abs(map[i] - reference[i]);
+    if (d > max) max = d;
+    sum += d;
+  }
+  return { max, mean: sum / map.length };
 }
 
 function readMap(file) {
@@ -169,88 +239,34 @@ function ids(sentences) {
   });
 }
 
-/** Multiply-adds of the frozen vision tower, twice: the work that no side can avoid. */
-function backboneGflop() {
-  const { imageSize, patchSize, visionWidth: D, visionLayers } = size;
-  const tokens = (imageSize / patchSize) ** 2 + 1;
-  const patches = 2 * (tokens - 1) * D * 3 * patchSize ** 2;
-  return (patches + 2 * tokens * visionLayers * (12 * D * D + 2 * tokens * D)) / 1e9;
-}
-
-function report(results, agreement) {
-  const rows = results.map((r) => ({
-    ...r,
-    image: summarise(r.imageMs),
-    text: summarise(r.textMs),
-  }));
-  const [ours] = rows;
-  const gib = (bytes) => (bytes === undefined ? '-' : (bytes / 2 ** 30).toFixed(2));
-  console.log(
-    table(
-      [
-        'fp32',
-        's/image',
-        'min..max',
-        'spread',
-        'ours is',
-        'GFLOP/s',
-        'CPU s',
-        'text ms',
-        'load s',
-        'peak GiB',
-        'after GiB',
-      ],
-      rows.map((r) => [
-        r.name,
-        fixed(r.image.median / 1000, 3),
-        `${fixed(r.image.min / 1000, 3)}..${fixed(r.image.max / 1000, 3)}`,
-        percent(r.image.spread),
-        `${fixed(r.image.median / ours.image.median)}x`,
-        fixed(backboneGflop() / (r.image.median / 1000), 0),
-        fixed(summarise(r.cpuMs).median / 1000, 3),
-        fixed(r.text.median, 1),
-        fixed(r.loadMs / 1000, 2),
-        gib(r.memory.peak),
-        gib(r.memory.resident),
-      ]),
-    ),
-  );
-  console.log(
-    '\ns/image: RGB pixels to map and score. GFLOP/s: of the frozen vision tower alone, over the whole time.\n' +
-      'CPU s: processor seconds of all threads, a spinning wait included.\n' +
-      'text: the 16 prompts of a class (peers: full context). peak: VmHWM, file pages included.',
-  );
+function report(results) {
+  const published = args.size === 'vitl14-518' && threads === 2;
   const result = {
     machine: here,
     size: args.size,
-    images,
-    largestMapDifference: agreement,
-    sides: rows.map(({ image, text, ...r }) => ({ ...r, image, text })),
+    peaks: peaks.summary(),
+    sides: results,
+    missing,
+    ...(published && { targets: targets(results) }),
   };
-  if (args.compare) compareWith(JSON.parse(readFileSync(args.compare, 'utf8')), rows);
+  const range = Math.max(...results[0].rounds.map((r) => r.difference.range));
+  console.log(sidesTable(results));
+  console.log(
+    `\n${results[0].rounds.length} rounds. s/image: RGB pixels to map and score, median. ours is: how many times as fast, median of the\n` +
+      `rounds' own ratios. Map differences to fp32 are over all rounds, of maps that span up to ${range.toFixed(3)}.\n` +
+      'CPU s: processor seconds of all threads, a spinning wait included. text: the 16 prompts of a class (peers: full\n' +
+      'context). load: from a file in memory, compiling included. peak: VmHWM, file pages included.',
+  );
+  console.log(describePeaks(result.peaks));
+  for (const s of results.filter((r) => r.settings)) console.log(`${s.name}: ${s.settings}`);
+  if (result.targets) console.log(`\n${targetsTable(result.targets)}`);
   if (args.json) writeFileSync(args.json, `${JSON.stringify(result, null, 1)}\n`);
+  if (old) compare(results);
 }
 
-/** Against an earlier run: the peers' change tells how far the machine itself drifted. */
-function compareWith(old, rows) {
-  if (old.size !== args.size)
-    throw new Error(`${args.compare} measured ${old.size}, not ${args.size}`);
-  const lines = rows.flatMap((r) => {
-    const before = old.sides.find((s) => s.name === r.name);
-    if (!before) return [];
-    const change = (now, then) => `${(now / then).toFixed(3)}`;
-    return [
-      [
-        r.name,
-        fixed(before.image.median / 1000, 3),
-        fixed(r.image.median / 1000, 3),
-        change(r.image.median, before.image.median),
-        change(r.text.median, before.text.median),
-      ],
-    ];
-  });
-  console.log(
-    `\nagainst ${path.basename(args.compare)} (${old.machine.commit}, ${old.machine.date}):`,
-  );
-  console.log(table(['', 'then s', 'now s', 'now/then', 'text'], lines));
+function compare(results) {
+  const changes = compareRuns(old.sides, results, Number(args.threshold));
+  console.log(`\n${path.basename(args.compare)}: ${old.machine.commit}, ${old.machine.date}`);
+  console.log(comparisonTable(changes));
+  if (changes.some((c) => c.worse)) process.exitCode = 1;
 }

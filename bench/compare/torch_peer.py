@@ -1,46 +1,38 @@
-"""PyTorch's side of bench/compare: one process, one variant, told what to do line by line.
+"""PyTorch's sides of bench/compare: one process, one variant, told what to do line by line.
 
-Reads JSON requests from standard input and answers each with one line of JSON. Started by run.mjs;
-the weights are the bundle that it wrote, spot-checked here against synth.py.
+Started by run.mjs; the weights are the bundle that it wrote, spot-checked here against synth.py.
+
+--variant published   attention as published, weights of every head materialised; --dtype bf16 is autocast
+--variant sdpa        scaled_dot_product_attention; --dtype bf16 has bf16 weights (autocast: `autocast`)
+--variant compile     the same under torch.compile with frozen weights, which packs them for oneDNN
 """
 
 import argparse
-import json
-import re
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import PIL
 import torch
-from PIL import Image
 from safetensors import safe_open
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "reference"))
 import synth  # noqa: E402
 from acd_clip import AcdClip  # noqa: E402
-
-MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
-STD = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
+from worker import Worker, serve  # noqa: E402
 
 
-def memory():
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return {}
-    kib = {k: int(re.search(rf"^{k}:\s+(\d+) kB", status, re.M).group(1)) for k in ("VmHWM", "VmRSS")}
-    return {"peak": kib["VmHWM"] * 1024, "resident": kib["VmRSS"] * 1024}
-
-
-class Peer:
-    def __init__(self, variant):
-        self.variant = variant
+class TorchPeer(Worker):
+    def __init__(self, variant, dtype, autotune):
+        self.variant, self.dtype, self.autotune = variant, dtype, autotune
+        self.autocast = dtype == "autocast" or (dtype == "bf16" and variant == "published")
 
     def hello(self, threads, **_):
         torch.set_num_threads(threads)
-        return {"torch": torch.__version__, "isa": torch.backends.cpu.get_cpu_capability(), "pillow": PIL.__version__}
+        versions = {"torch": torch.__version__, "pillow": PIL.__version__}
+        return {"versions": versions, "isa": torch.backends.cpu.get_cpu_capability()}
 
     def load(self, bundle, config, **_):
         start = time.perf_counter()
@@ -48,7 +40,13 @@ class Peer:
             state = {name: f.get_tensor(name) for name in f.keys()}
             seed = int(f.metadata()["seed"])
         self.config = config
-        self.model = AcdClip.load(config, state, self.variant)
+        attention = "published" if self.variant == "published" else "sdpa"
+        self.model = AcdClip.load(config, state, attention)
+        if self.dtype == "bf16" and not self.autocast:
+            self.model.towers_to(torch.bfloat16)
+        self.run = self.model
+        if self.variant == "compile":
+            self.run = self.compiled()
         ms = 1000 * (time.perf_counter() - start)
         for name in ("visual.class_embedding", "image_adapter.m_i_w.0.i_w", "positional_embedding"):
             t = state[name].numpy()
@@ -56,43 +54,51 @@ class Peer:
                 raise ValueError(f"{name} in the bundle is not synth-v1")
         return {"ms": ms}
 
+    def compiled(self):
+        import torch._inductor.config as inductor
+        import torch._inductor.select_algorithm
+
+        inductor.freezing = True
+        if self.autotune:
+            inductor.max_autotune = True
+            inductor.max_autotune_gemm_backends = "CPP,ATEN"
+            inductor.max_autotune_report_choices_stats = False
+            torch._inductor.select_algorithm.PRINT_AUTOTUNE = False
+        c = self.config
+        run = torch.compile(self.model, dynamic=False)
+        # Compiling is part of loading; its first results are thrown away.
+        x = torch.randn(1, 3, c["imageSize"], c["imageSize"])
+        text = torch.randn(c["groups"], c["embedDim"], 2)
+        with torch.no_grad(), self.precision():
+            for _ in range(2):
+                run(x, text)
+        return run
+
+    def precision(self):
+        return torch.autocast("cpu", torch.bfloat16) if self.autocast else nullcontext()
+
     def text(self, normal, abnormal, **_):
         ids = [torch.tensor(t, dtype=torch.long) for t in (normal, abnormal)]
         start = time.perf_counter()
         with torch.inference_mode():
-            self.features = self.model.class_features(*ids)
-        return {"ms": 1000 * (time.perf_counter() - start)}
+            features = self.model.class_features(*ids)
+        ms = 1000 * (time.perf_counter() - start)
+        # A copy that is no inference tensor: compiled code refuses those.
+        self.features = torch.from_numpy(features.numpy().copy())
+        return {"ms": ms}
 
-    def image(self, file, width, height, save=None, **_):
-        pixels = np.fromfile(file, np.uint8).reshape(height, width, 3)
-        S = self.config["imageSize"]
-        cpu, start = time.process_time(), time.perf_counter()
-        with torch.inference_mode():
-            small = Image.fromarray(pixels).resize((S, S), Image.BICUBIC)
-            x = torch.from_numpy(np.array(small)).permute(2, 0, 1).float().div_(255).sub_(MEAN).div_(STD)
-            amap, score = self.model(x.unsqueeze(0), self.features)
-            amap, score = amap[0].numpy(), float(score[0])
-        ms, cpu_ms = 1000 * (time.perf_counter() - start), 1000 * (time.process_time() - cpu)
-        if save:
-            np.ascontiguousarray(amap).tofile(save)
-        return {"ms": ms, "cpuMs": cpu_ms, "score": score}
-
-    def memory(self, **_):
-        return memory()
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--variant", choices=("published", "sdpa"), required=True)
-    peer = Peer(parser.parse_args().variant)
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            answer = getattr(peer, request.pop("do"))(**request)
-        except Exception as error:  # the asking side prints it
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), flush=True)
+    def forward(self, x, features):
+        # no_grad where code was compiled under it: another mode would compile anew.
+        mode = torch.no_grad() if self.variant == "compile" else torch.inference_mode()
+        with mode, self.precision():
+            amap, score = self.run(torch.from_numpy(x), features)
+            return amap[0].float().numpy(), score[0]
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--variant", choices=("published", "sdpa", "compile"), required=True)
+    parser.add_argument("--dtype", choices=("fp32", "bf16", "autocast"), default="fp32")
+    parser.add_argument("--autotune", action="store_true")
+    args = parser.parse_args()
+    serve(TorchPeer(args.variant, args.dtype, args.autotune))

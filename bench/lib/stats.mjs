@@ -14,6 +14,8 @@ export function summarise(values) {
     median,
     min: sorted[0],
     max: sorted.at(-1),
+    q1: at(0.25),
+    q3: at(0.75),
     p99: at(0.99),
     /** (max - min) / median: above some 0.1 the machine was busy. */
     spread: (sorted.at(-1) - sorted[0]) / median,

@@ -3,9 +3,11 @@
 Written from the architecture's description. `attention="published"` keeps the published way through
 `nn.MultiheadAttention` with `need_weights=True`, sequence first, which writes the tokens x tokens
 weights of every head and averages them. `attention="sdpa"` is the same model over
-`F.scaled_dot_product_attention`: plain PyTorch at its best on the same graph. Both run in float32 with
-the adapters unfolded (LoRA up-projection, concatenation, 1 x 1 fusion convolution), the heads one by
-one, every group blurred and upsampled by itself, and the text at its full 77 tokens.
+`F.scaled_dot_product_attention`: plain PyTorch at its best on the same graph. `attention="onnx"` is that
+for export: onnxruntime's fused attention as one node. All run with the adapters unfolded (LoRA
+up-projection, concatenation, 1 x 1 fusion convolution), the heads one by one, every group blurred and
+upsampled by itself, and the text at its full 77 tokens. Weights are float32; `towers_to` changes those of
+the vision tower and its adapters, whose results are taken up in float32.
 
 Parameter names are those of the checkpoints, so a state dict loads as it is.
 """
@@ -34,7 +36,24 @@ class SdpaAttention(nn.MultiheadAttention):
         return self.out_proj(out.permute(2, 0, 1, 3).reshape(T, B, D))
 
 
-ATTENTION = {"published": PublishedAttention, "sdpa": SdpaAttention}
+class OnnxAttention(nn.MultiheadAttention):
+    """Only to be exported: onnxruntime fuses softmax(q k^T) v in this node, and in no other as well."""
+
+    def forward(self, x, mask=None):
+        qkv = F.linear(x.transpose(0, 1), self.in_proj_weight, self.in_proj_bias)
+        q, k, v = qkv.chunk(3, dim=-1)
+        out = torch.onnx.ops.symbolic(
+            "com.microsoft::MultiHeadAttention",
+            (q, k, v),
+            attrs={"num_heads": self.num_heads},
+            dtype=q.dtype,
+            shape=q.shape,
+            version=1,
+        )
+        return self.out_proj(out.transpose(0, 1))
+
+
+ATTENTION = {"published": PublishedAttention, "sdpa": SdpaAttention, "onnx": OnnxAttention}
 
 
 class QuickGelu(nn.Module):
@@ -215,6 +234,14 @@ class AcdClip(nn.Module):
         model.visual.resize_positions(c["imageSize"] // c["patchSize"])
         return model.eval().requires_grad_(False)
 
+    def towers_to(self, dtype):
+        """The vision tower and all of its adapter but the gates, which see a single token."""
+        self.visual.to(dtype)
+        for name, part in self.image_adapter.named_children():
+            if name != "vision_text_gate":
+                part.to(dtype)
+        return self
+
     def encode_text(self, tokens):  # [P, 77] -> [G, P, W]
         c, adapter = self.c, self.text_adapter
         x = (self.token_embedding(tokens) + self.positional_embedding[: tokens.shape[1]]).transpose(0, 1)
@@ -238,7 +265,7 @@ class AcdClip(nn.Module):
 
     def encode_image(self, images):  # -> G seg [B, N, E], G det [B, E]
         c, adapter = self.c, self.image_adapter
-        x = self.visual.embed(images)
+        x = self.visual.embed(images.to(self.visual.conv1.weight.dtype))
         every, seg, det = c["visionLayers"] // c["groups"], [], []
         for layer, block in enumerate(self.visual.transformer.resblocks):
             x = block(x)
@@ -247,8 +274,10 @@ class AcdClip(nn.Module):
                 tokens = x.transpose(0, 1)
                 t = adapter.m_i_w[i](tokens[:, 1:], adapter.lora_adapters[i](tokens[:, 1:]))
                 x = torch.cat([tokens[:, :1], t], dim=1).transpose(0, 1)
-                seg.append(F.normalize(adapter.seg_layer_norms[i](adapter.seg_proj[i](t)), dim=-1))
-                det.append(F.normalize(adapter.det_layer_norms[i](adapter.det_proj[i](t)), dim=-1).mean(1))
+                s = adapter.seg_layer_norms[i](adapter.seg_proj[i](t)).float()
+                d = adapter.det_layer_norms[i](adapter.det_proj[i](t)).float()
+                seg.append(F.normalize(s, dim=-1))
+                det.append(F.normalize(d, dim=-1).mean(1))
         return seg, det
 
     def fused_text(self, seg, text, i):  # -> [B, E, 2]
