@@ -63,7 +63,7 @@ const given = args.bundle && {
 report();
 
 async function withModel(load, use) {
-  const model = await AcdClip.load({ ...load, threads });
+  const model = await AcdClip.load({ ...load, precision: 'fp32', threads });
   try {
     return await use(model);
   } finally {

@@ -17,6 +17,7 @@ import type {
   EmbedOptions,
   LoadOptions,
   ModelMemory,
+  Precision,
   TextFeatures,
 } from './model/types';
 import { checkPrompts, type Domain, nounFor, type Prompts, promptsFor, tokenize } from './text';
@@ -133,9 +134,13 @@ export class AcdClip {
   get deviceReason(): string {
     return this.#model.deviceReason;
   }
-  /** Number format of the computation. */
-  get precision(): 'fp32' {
+  /** Number format of the products in both towers. */
+  get precision(): Precision {
     return this.#model.precision;
+  }
+  /** Why that precision was chosen. */
+  get precisionReason(): string {
+    return this.#model.precisionReason;
   }
   /** Threads of one computation. */
   get threads(): number {

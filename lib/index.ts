@@ -38,6 +38,7 @@ export type {
   LoadProgress,
   Logger,
   ModelMemory,
+  Precision,
   Region,
   RegionOptions,
   StageTime,

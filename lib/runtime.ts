@@ -4,6 +4,7 @@ import * as path from 'node:path';
 import sharp from 'sharp';
 import type { NativeKernels } from '../typings/native';
 import { callNative, fromNative } from './binding';
+import type { Precision } from './model/types';
 
 export interface Device {
   /** 'cpu', 'cuda:0' */
@@ -12,6 +13,8 @@ export interface Device {
   name: string;
   /** Why it cannot be used, or what it is for. */
   reason: string;
+  /** Number formats that it computes in, or why not. */
+  precisions: { name: Precision; available: boolean; reason: string }[];
 }
 
 export interface RuntimeInfo {

@@ -35,7 +35,10 @@ try {
   const { preprocessMs, computeMs } = found.timing;
   const lines = [
     ['score', found.score.toFixed(4)],
-    ['time', `${(preprocessMs + computeMs).toFixed(0)} ms on the ${model.device}`],
+    [
+      'time',
+      `${(preprocessMs + computeMs).toFixed(0)} ms on the ${model.device} in ${model.precision}`,
+    ],
     ['picture', picture],
     ['overlay', output],
   ];

@@ -215,6 +215,8 @@ declare class AnomalyMap {
     overlay(image: ImageInput, options?: OverlayOptions): Promise<Buffer>;
 }
 
+/** Number formats that a device may compute in; listDevices() says which it does. */
+type Precision = 'fp32' | 'bf16' | 'fp16' | 'int8';
 interface LoadProgress {
     phase: 'load';
     /** Bytes of weights, so far and in all. */
@@ -232,8 +234,12 @@ interface LoadOptions {
     bundle?: string;
     /** 'auto' takes the best device and says why in deviceReason; a named one is strict. Default 'auto'. */
     device?: string;
-    /** Default 'auto': fp32, the only precision of this version. */
-    precision?: 'auto' | 'fp32' | 'bf16' | 'fp16' | 'int8';
+    /**
+     * Number format of the products in both towers; the residual stream, the sums of a LayerNorm and
+     * the adapter are fp32 always. 'auto' takes bf16 where the device multiplies it by itself, else
+     * fp32, and says why in precisionReason; a named one is strict. Default 'auto'.
+     */
+    precision?: 'auto' | Precision;
     /** Threads of one computation; default: all that affinity and cgroup allow. */
     threads?: number;
     /** Side of the model's input in pixels, a multiple of the patch. Default 518 for a ViT-L/14. */
@@ -420,8 +426,10 @@ declare class AcdClip {
     get device(): string;
     /** Why that device was chosen. */
     get deviceReason(): string;
-    /** Number format of the computation. */
-    get precision(): 'fp32';
+    /** Number format of the products in both towers. */
+    get precision(): Precision;
+    /** Why that precision was chosen. */
+    get precisionReason(): string;
     /** Threads of one computation. */
     get threads(): number;
     /** Side of the model's input and of `map: 'model'`, pixels. */
@@ -567,9 +575,12 @@ interface NativeKernels {
     threshold: number,
     minArea: number,
   ): NativeRegion[];
-  /** x [rows, k] -> act(x w^T + b) + residual, w [n, k]. */
-  linear(
-    x: Float32Array,
+  /**
+   * x [rows, k] -> act(x w^T + b) + residual, w [n, k]. A Uint16Array holds bf16 numbers: then w is
+   * rounded to bf16 and so is the result, unless a residual, which is f32, was added.
+   */
+  linear<X extends Float32Array | Uint16Array>(
+    x: X,
     w: Float32Array,
     b: Float32Array | null,
     rows: number,
@@ -577,16 +588,23 @@ interface NativeKernels {
     k: number,
     act: 'none' | 'gelu' | 'quickGelu' | 'leakyRelu',
     residual: Float32Array | null,
-  ): Float32Array;
-  layerNorm(
+  ): X | Float32Array;
+  /** x [rows, width] -> the same; `type` 'bf16' rounds the result. Default 'f32'. */
+  layerNorm<T extends 'f32' | 'bf16' = 'f32'>(
     x: Float32Array,
     weight: Float32Array,
     bias: Float32Array,
     rows: number,
     width: number,
-  ): Float32Array;
-  /** qkv [T, 3 * heads * 64] -> [T, heads * 64]. */
-  attention(qkv: Float32Array, tokens: number, heads: number, causal: boolean): Float32Array;
+    type?: T,
+  ): T extends 'bf16' ? Uint16Array : Float32Array;
+  /** qkv [T, 3 * heads * 64] -> [T, heads * 64]; a Uint16Array holds bf16 numbers. */
+  attention<X extends Float32Array | Uint16Array>(
+    qkv: X,
+    tokens: number,
+    heads: number,
+    causal: boolean,
+  ): X;
   /** z [g * g, c_in] token-major, w [c_out, c_in / groups, k, k] -> [g * g, c_out]. */
   convTokens(
     z: Float32Array,
@@ -789,6 +807,12 @@ interface Device {
     name: string;
     /** Why it cannot be used, or what it is for. */
     reason: string;
+    /** Number formats that it computes in, or why not. */
+    precisions: {
+        name: Precision;
+        available: boolean;
+        reason: string;
+    }[];
 }
 interface RuntimeInfo {
     /** Of this package. */
@@ -851,4 +875,4 @@ type Kernels = {
 declare const kernels: Kernels;
 
 export { AcdClip, AcdClipError, AnomalyMap, ERROR_CODES, convertCheckpoint, datasets, describeCheckpoint, getCudaInfo, getRuntimeInfo, heatmapPng, kernels, listDevices, overlayPng, promptsFor, readNouns, readProfile, starterModel, tokenize };
-export type { AcdClipErrorCode, CalibrateOptions, CheckpointDescription, CheckpointFormat, Colormap, ConvertOptions, ConvertResult, CudaInfo, DetectOptions, Detection, Device, Domain, EmbedOptions, Embedding, GenerateDatasetOptions, GenerateProgress, GeneratedDataset, HeatmapOptions, ImageInput, ImageLimits, LoadOptions, LoadProgress, Logger, ModelMemory, Nouns, OverlayOptions, Profile, Prompts, RawImage, Region, RegionOptions, RuntimeInfo, StageTime, TextFeatures };
+export type { AcdClipErrorCode, CalibrateOptions, CheckpointDescription, CheckpointFormat, Colormap, ConvertOptions, ConvertResult, CudaInfo, DetectOptions, Detection, Device, Domain, EmbedOptions, Embedding, GenerateDatasetOptions, GenerateProgress, GeneratedDataset, HeatmapOptions, ImageInput, ImageLimits, LoadOptions, LoadProgress, Logger, ModelMemory, Nouns, OverlayOptions, Precision, Profile, Prompts, RawImage, Region, RegionOptions, RuntimeInfo, StageTime, TextFeatures };

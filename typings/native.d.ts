@@ -25,6 +25,9 @@ export interface TensorSource {
   parts: TensorPart[];
 }
 
+/** Number format of the towers' products; the residual stream is fp32 in every one. */
+export type NativePrecision = 'fp32' | 'bf16' | 'int8';
+
 /** Everything read off the checkpoint, plus the options that shape the computation. */
 export interface ModelConfig {
   imageSize: number; // S
@@ -60,6 +63,8 @@ export interface ModelSpec {
   files: string[];
   tensors: TensorSource[];
   config: ModelConfig;
+  /** Strict: refused with ERR_ACD_UNSUPPORTED where the device does not compute in it. */
+  precision: NativePrecision;
   /** Two specs with equal non-empty keys share one copy of the weights in this process. */
   shareKey: string;
   /** 'cpu' (the default) or 'cuda:N'. */
@@ -169,6 +174,7 @@ export interface MemoryUsage {
 /** A loaded model: weights, arena and one scheduler thread. */
 export interface NativeModel {
   readonly config: ModelConfig;
+  readonly precision: NativePrecision;
   readonly threads: number;
   detect(job: DetectJob): JobHandle<NativeDetection>;
   /** tokens [P, L] int32, zero padded -> adapted end-of-text features [G, P, W]. */
@@ -198,7 +204,7 @@ export interface LoadHandle {
 export interface NativeRuntimeInfo {
   version: string;
   compiler: string;
-  isa: string; // level in use: 'baseline' | 'avx2' | 'avx512'
+  isa: string; // level in use: 'baseline' | 'avx2' | 'avx512' | 'avx512_bf16'
   isaDetected: string;
   isaForced: boolean; // by ACD_CLIP_ISA
   onednn: string; // version
@@ -212,6 +218,7 @@ export interface NativeDevice {
   available: boolean;
   name: string;
   reason: string; // why not, or what it was chosen for
+  precisions: { name: NativePrecision; available: boolean; reason: string }[];
 }
 
 /** The CUDA backend and what it needs, each found or missing. */
@@ -255,9 +262,12 @@ export interface NativeKernels {
     threshold: number,
     minArea: number,
   ): NativeRegion[];
-  /** x [rows, k] -> act(x w^T + b) + residual, w [n, k]. */
-  linear(
-    x: Float32Array,
+  /**
+   * x [rows, k] -> act(x w^T + b) + residual, w [n, k]. A Uint16Array holds bf16 numbers: then w is
+   * rounded to bf16 and so is the result, unless a residual, which is f32, was added.
+   */
+  linear<X extends Float32Array | Uint16Array>(
+    x: X,
     w: Float32Array,
     b: Float32Array | null,
     rows: number,
@@ -265,16 +275,23 @@ export interface NativeKernels {
     k: number,
     act: 'none' | 'gelu' | 'quickGelu' | 'leakyRelu',
     residual: Float32Array | null,
-  ): Float32Array;
-  layerNorm(
+  ): X | Float32Array;
+  /** x [rows, width] -> the same; `type` 'bf16' rounds the result. Default 'f32'. */
+  layerNorm<T extends 'f32' | 'bf16' = 'f32'>(
     x: Float32Array,
     weight: Float32Array,
     bias: Float32Array,
     rows: number,
     width: number,
-  ): Float32Array;
-  /** qkv [T, 3 * heads * 64] -> [T, heads * 64]. */
-  attention(qkv: Float32Array, tokens: number, heads: number, causal: boolean): Float32Array;
+    type?: T,
+  ): T extends 'bf16' ? Uint16Array : Float32Array;
+  /** qkv [T, 3 * heads * 64] -> [T, heads * 64]; a Uint16Array holds bf16 numbers. */
+  attention<X extends Float32Array | Uint16Array>(
+    qkv: X,
+    tokens: number,
+    heads: number,
+    causal: boolean,
+  ): X;
   /** z [g * g, c_in] token-major, w [c_out, c_in / groups, k, k] -> [g * g, c_out]. */
   convTokens(
     z: Float32Array,
@@ -383,7 +400,8 @@ export interface NativeDatagen {
 export interface NativeBinding {
   load(spec: ModelSpec, onProgress: (loadedBytes: number, totalBytes: number) => void): LoadHandle;
   runtimeInfo(): NativeRuntimeInfo;
-  listDevices(): NativeDevice[];
+  /** cpuOnly: looks for no GPU, which takes a while. */
+  listDevices(cpuOnly?: boolean): NativeDevice[];
   /** Opens the libraries that a GPU would need, to report on them: slow on first use. */
   cudaInfo(): NativeCudaInfo;
   /** sha256-free check that copies of weights are shared: models alive and bytes held in this process. */

@@ -119,7 +119,7 @@ function reportLines(r: Report): Line[] {
     ['Node.js', `${r.node} on ${r.platform}`],
     ...(r.native ? nativeLines(r.native) : []),
     ['sharp', `${r.sharp}, libvips ${r.libvips}`],
-    ...r.devices.map(deviceLine),
+    ...r.devices.flatMap(deviceLines),
     ...(r.cuda ? cudaLines(r.cuda) : []),
     ...r.assets.map((a): Line => [a.name, a.present ? 'present' : 'missing']),
     ...r.problems.map((p): Line => ['PROBLEM', [p.message, p.help].filter(Boolean).join('. ')]),
@@ -137,11 +137,16 @@ function nativeLines(n: RuntimeInfo['native']): Line[] {
   ];
 }
 
-function deviceLine(d: Device): Line {
+function deviceLines(d: Device): Line[] {
   const state = d.available ? 'available' : 'not available';
   return [
-    `Device ${d.id}`,
-    [d.name, state].filter(Boolean).join(', ') + (d.reason ? `: ${d.reason}` : ''),
+    [
+      `Device ${d.id}`,
+      [d.name, state].filter(Boolean).join(', ') + (d.reason ? `: ${d.reason}` : ''),
+    ],
+    ...d.precisions.map(
+      (p): Line => [`  ${p.name}`, `${p.available ? 'available' : 'not available'}: ${p.reason}`],
+    ),
   ];
 }
 

@@ -75,11 +75,15 @@ export async function loadModel(options: ModelOptions, io: Io): Promise<AcdClip>
       onProgress: ({ loaded, total }) => progress.update(loaded, total),
     });
     progress.stop();
-    if (!quiet) note(io, `Model ready on ${model.device} (${model.deviceReason})`);
+    if (!quiet) note(io, readyOn(model));
     return model;
   } finally {
     progress.stop();
   }
+}
+
+function readyOn(m: AcdClip): string {
+  return `Model ready on ${m.device} (${m.deviceReason}) in ${m.precision} (${m.precisionReason})`;
 }
 
 const STARTER =

@@ -1,5 +1,5 @@
 // From options to a native model: checkpoints parsed here, weights read there.
-import type { ModelConfig, NativeModel } from '../../typings/native';
+import type { ModelConfig, NativeDevice, NativeModel, NativePrecision } from '../../typings/native';
 import { callNative, fromNative } from '../binding';
 import { planModel, readCheckpoint } from '../checkpoint';
 import { AcdClipError } from '../errors';
@@ -18,8 +18,9 @@ import {
 } from '../validate';
 import { fingerprint } from './fingerprint';
 import { verifiedStarter } from './starter';
-import type { LoadOptions } from './types';
+import type { LoadOptions, Precision } from './types';
 
+const PRECISIONS: readonly Precision[] = ['fp32', 'bf16', 'fp16', 'int8'];
 const SOURCES = ['backbone', 'adapter', 'bundle'] as const;
 const OPTIONS = [
   ...SOURCES,
@@ -46,7 +47,8 @@ export interface LoadedModel {
   modelId: string;
   device: string;
   deviceReason: string;
-  precision: 'fp32';
+  precision: NativePrecision;
+  precisionReason: string;
   imageLimits: ImageLimits;
   queueLimit: number;
 }
@@ -68,43 +70,61 @@ function checkLoadOptions(o: LoadOptions): void {
   if (o.signal !== undefined) checkSignal('signal', o.signal);
 }
 
-function chooseDevice(wish: unknown): { device: string; deviceReason: string } {
-  if (wish === 'cpu') return { device: 'cpu', deviceReason: 'asked for' };
+function chooseDevice(
+  wish: unknown,
+  devices: readonly NativeDevice[],
+): { device: NativeDevice; deviceReason: string } {
+  const cpu = devices.find((d) => d.id === 'cpu')!;
+  if (wish === 'cpu') return { device: cpu, deviceReason: 'asked for' };
   const automatic = wish === undefined || wish === 'auto';
   if (!automatic && (typeof wish !== 'string' || !/^cuda(:\d{1,2})?$/.test(wish))) {
     throw invalid('device', "'auto', 'cpu', 'cuda' or 'cuda:N'", wish);
   }
-  const all = callNative((addon) => addon.listDevices()).filter((d) => d.id.startsWith('cuda'));
+  const all = devices.filter((d) => d.id.startsWith('cuda'));
   const index = /:0*(\d+)$/.exec(automatic ? '' : wish)?.[1];
   const candidates = index === undefined ? all : all.filter((d) => d.id === `cuda:${index}`);
   const found = candidates.find((d) => d.available);
   if (found) {
     const chosen = automatic ? 'the first CUDA device that can be used' : 'asked for';
-    return { device: found.id, deviceReason: `${chosen}: ${found.name}, ${found.reason}` };
+    return { device: found, deviceReason: `${chosen}: ${found.name}, ${found.reason}` };
   }
   const first = candidates[0] ?? all.find((d) => d.id === 'cuda');
   const reason = first?.reason ?? `there are only ${all.length} CUDA devices`;
-  if (automatic) return { device: 'cpu', deviceReason: `no CUDA device: ${reason}` };
+  if (automatic) return { device: cpu, deviceReason: `no CUDA device: ${reason}` };
   throw new AcdClipError('ERR_ACD_DEVICE_UNAVAILABLE', `Device ${wish} cannot be used: ${reason}`, {
     help: "Use device 'auto' or 'cpu'; \"acd-clip inspect\" tells what was found.",
   });
 }
 
-function checkPrecision(wish: unknown): void {
-  const precision = checkOneOf('precision', wish ?? 'auto', [
-    'auto',
-    'fp32',
-    'bf16',
-    'fp16',
-    'int8',
-  ]);
-  if (precision !== 'auto' && precision !== 'fp32') {
-    throw new AcdClipError(
-      'ERR_ACD_UNSUPPORTED',
-      `Precision ${precision} is not available in this version on the CPU`,
-      { help: "Use precision 'auto' or 'fp32'." },
-    );
+/** Where to compute and in what; options that cannot be had throw. */
+function choosePlace(
+  o: LoadOptions,
+): Pick<LoadedModel, 'device' | 'deviceReason' | 'precision' | 'precisionReason'> {
+  const { device, deviceReason } = chooseDevice(
+    o.device,
+    callNative((addon) => addon.listDevices(o.device === 'cpu')),
+  );
+  return { device: device.id, deviceReason, ...choosePrecision(o.precision, device) };
+}
+
+function choosePrecision(
+  wish: unknown,
+  device: NativeDevice,
+): { precision: NativePrecision; precisionReason: string } {
+  const precision = checkOneOf('precision', wish ?? 'auto', ['auto', ...PRECISIONS]);
+  if (precision === 'auto') {
+    const bf16 = device.precisions.find((p) => p.name === 'bf16' && p.available);
+    if (bf16) return { precision: 'bf16', precisionReason: bf16.reason };
+    const why = device.precisions.find((p) => p.name === 'bf16')?.reason ?? 'not built in';
+    return { precision: 'fp32', precisionReason: `no bf16: ${why}` };
   }
+  const offered = device.precisions.find((p) => p.name === precision);
+  if (offered?.available) return { precision: offered.name, precisionReason: 'asked for' };
+  throw new AcdClipError(
+    'ERR_ACD_UNSUPPORTED',
+    `Precision ${precision} cannot be used on ${device.id}: ${offered?.reason ?? 'this version has no kernels for it'}`,
+    { help: "Use precision 'auto' or 'fp32'." },
+  );
 }
 
 /** The files to read: those that were named, else the starter model's. */
@@ -120,8 +140,7 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
   checkLoadOptions(options);
   const { signal } = options;
   signal?.throwIfAborted();
-  const chosen = chooseDevice(options.device);
-  checkPrecision(options.precision);
+  const chosen = choosePlace(options);
   const imageLimits =
     options.imageLimits === undefined
       ? { ...DEFAULT_IMAGE_LIMITS }
@@ -156,6 +175,7 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
   const plan = planModel({ ...sources, ...given });
   for (const warning of plan.warnings) options.logger?.('warn', warning);
   options.logger?.('info', `device ${chosen.device}: ${chosen.deviceReason}`);
+  options.logger?.('info', `precision ${chosen.precision}: ${chosen.precisionReason}`);
   const modelId = await fingerprint(plan.files, plan.config);
 
   const threads = options.threads ?? 0;
@@ -164,8 +184,14 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
     files: plan.files,
     tensors: plan.tensors,
     config: plan.config,
-    // Packed weights belong to a backend, and that of the CPU to a number of threads.
-    shareKey: `${plan.identity}:${chosen.device}:${chosen.device === 'cpu' ? threads : ''}`,
+    precision: chosen.precision,
+    // Packed weights belong to a backend and a precision, on the CPU also to a number of threads.
+    shareKey: [
+      plan.identity,
+      chosen.device,
+      chosen.precision,
+      ...(chosen.device === 'cpu' ? [threads] : []),
+    ].join(':'),
     device: chosen.device,
     threads,
     queueLimit,
@@ -181,7 +207,6 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
     config: plan.config,
     modelId,
     ...chosen,
-    precision: 'fp32',
     imageLimits,
     queueLimit,
   };

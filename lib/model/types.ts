@@ -4,6 +4,9 @@ import type { Domain, Nouns, Prompts } from '../text';
 import type { AnomalyMap } from './anomaly-map';
 import type { Profile } from './profile';
 
+/** Number formats that a device may compute in; listDevices() says which it does. */
+export type Precision = 'fp32' | 'bf16' | 'fp16' | 'int8';
+
 export interface LoadProgress {
   phase: 'load';
   /** Bytes of weights, so far and in all. */
@@ -23,8 +26,12 @@ export interface LoadOptions {
   bundle?: string;
   /** 'auto' takes the best device and says why in deviceReason; a named one is strict. Default 'auto'. */
   device?: string;
-  /** Default 'auto': fp32, the only precision of this version. */
-  precision?: 'auto' | 'fp32' | 'bf16' | 'fp16' | 'int8';
+  /**
+   * Number format of the products in both towers; the residual stream, the sums of a LayerNorm and
+   * the adapter are fp32 always. 'auto' takes bf16 where the device multiplies it by itself, else
+   * fp32, and says why in precisionReason; a named one is strict. Default 'auto'.
+   */
+  precision?: 'auto' | Precision;
   /** Threads of one computation; default: all that affinity and cgroup allow. */
   threads?: number;
   /** Side of the model's input in pixels, a multiple of the patch. Default 518 for a ViT-L/14. */

@@ -9,6 +9,7 @@
 #include "addon/environment.h"
 #include "addon/kernels.h"
 #include "addon/load.h"
+#include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/dnnl_compat.h"
 #include "backend/cpu/isa.h"
 #include "backend/cuda_plugin.h"
@@ -64,28 +65,48 @@ Napi::Value runtime_info(const Napi::CallbackInfo& info) {
   return o;
 }
 
-Napi::Object device_object(Napi::Env env, const std::string& id, bool available,
-                           const std::string& name, const std::string& reason) {
+// Empty for a device that cannot be used.
+Napi::Array precisions_array(Napi::Env env, PrecisionSupport (*support_of)(Precision)) {
+  Napi::Array out = Napi::Array::New(env);
+  if (!support_of) return out;
+  for (size_t i = 0; i < kPrecisions.size(); ++i) {
+    const PrecisionSupport support = support_of(kPrecisions[i]);
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("name", precision_name(kPrecisions[i]));
+    o.Set("available", Napi::Boolean::New(env, support.available));
+    o.Set("reason", support.reason);
+    out.Set(static_cast<uint32_t>(i), o);
+  }
+  return out;
+}
+
+Napi::Object device_object(Napi::Env env, const std::string& id, const std::string& name,
+                           const std::string& reason, PrecisionSupport (*support_of)(Precision)) {
   Napi::Object o = Napi::Object::New(env);
   o.Set("id", id);
-  o.Set("available", Napi::Boolean::New(env, available));
+  o.Set("available", Napi::Boolean::New(env, support_of != nullptr));
   o.Set("name", name);
   o.Set("reason", reason);
+  o.Set("precisions", precisions_array(env, support_of));
   return o;
 }
 
 Napi::Value list_devices(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
+  const Status isa = select_isa_from_environment();
+  if (!isa.ok()) throw_status(env, isa);
   Napi::Array out = Napi::Array::New(env);
-  out.Set(0u, device_object(env, "cpu", true, cpu_name(), "always available"));
+  out.Set(0u, device_object(env, "cpu", cpu_name(), "always available", cpu_precision));
+  if (info[0].IsBoolean() && info[0].As<Napi::Boolean>().Value()) return out;
   const CudaProbe& probe = cuda_state(false).probe;
   if (probe.devices == 0) {
-    out.Set(1u, device_object(env, "cuda", false, "CUDA", probe.reason));
+    out.Set(1u, device_object(env, "cuda", "CUDA", probe.reason, nullptr));
   }
   for (int i = 0; i < probe.devices; ++i) {
     const CudaDeviceInfo& d = probe.device[i];
     out.Set(static_cast<uint32_t>(i + 1),
-            device_object(env, "cuda:" + std::to_string(d.index), d.usable != 0, d.name, d.reason));
+            device_object(env, "cuda:" + std::to_string(d.index), d.name, d.reason,
+                          d.usable ? cuda_precision : nullptr));
   }
   return out;
 }

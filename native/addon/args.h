@@ -81,9 +81,10 @@ class Fields {
 // The contents of a typed array of exactly this element type, copied into `out`.
 template <typename T>
 void copy_typed_array(Napi::Env env, Napi::Value value, const char* name, std::vector<T>& out) {
-  constexpr napi_typedarray_type type = std::is_same_v<T, float>     ? napi_float32_array
-                                        : std::is_same_v<T, int32_t> ? napi_int32_array
-                                                                     : napi_uint8_array;
+  constexpr napi_typedarray_type type = std::is_same_v<T, float>      ? napi_float32_array
+                                        : std::is_same_v<T, int32_t>  ? napi_int32_array
+                                        : std::is_same_v<T, uint16_t> ? napi_uint16_array
+                                                                      : napi_uint8_array;
   if (value.IsTypedArray()) {
     napi_typedarray_type actual;
     size_t length = 0;
@@ -98,9 +99,10 @@ void copy_typed_array(Napi::Env env, Napi::Value value, const char* name, std::v
     }
   }
   throw_status(env, Status(Code::kInvalidArg, std::string("Expected ") +
-                                                  (type == napi_float32_array ? "Float32Array"
-                                                   : type == napi_int32_array ? "Int32Array"
-                                                                              : "Uint8Array") +
+                                                  (type == napi_float32_array  ? "Float32Array"
+                                                   : type == napi_int32_array  ? "Int32Array"
+                                                   : type == napi_uint16_array ? "Uint16Array"
+                                                                               : "Uint8Array") +
                                                   " for " + name));
 }
 

@@ -43,6 +43,11 @@ class Call {
     if (!info_[i].IsString()) bad("string", name);
     return info_[i].As<Napi::String>().Utf8Value();
   }
+  // A Uint16Array holds bf16 numbers, any other value is for array<float>.
+  bool is_bf16(size_t i) const {
+    return info_[i].IsTypedArray() &&
+           info_[i].As<Napi::TypedArray>().TypedArrayType() == napi_uint16_array;
+  }
   bool is_number(size_t i) const { return info_[i].IsNumber(); }
   bool is_null(size_t i) const { return info_[i].IsNull() || info_[i].IsUndefined(); }
 
@@ -70,6 +75,30 @@ class Call {
  private:
   const Napi::CallbackInfo& info_;
   Napi::Env env_;
+};
+
+// Numbers of an op's input or output in either type.
+struct Numbers {
+  NumberType type;
+  std::vector<float> f32;
+  std::vector<uint16_t> bf16;
+
+  Numbers(NumberType type, size_t n)
+      : type(type),
+        f32(type == NumberType::kF32 ? n : 0),
+        bf16(type == NumberType::kBf16 ? n : 0) {}
+  Numbers(const Call& c, size_t i, const char* name, size_t n)
+      : type(c.is_bf16(i) ? NumberType::kBf16 : NumberType::kF32) {
+    if (type == NumberType::kBf16)
+      bf16 = c.array<uint16_t>(i, name, n);
+    else
+      f32 = c.array<float>(i, name, n);
+  }
+  void* data() { return type == NumberType::kF32 ? static_cast<void*>(f32.data()) : bf16.data(); }
+  Napi::Value to_js(Napi::Env env) const {
+    if (type == NumberType::kF32) return float_array(env, f32);
+    return fresh_array<uint16_t, Napi::Uint16Array>(env, bf16.data(), bf16.size());
+  }
 };
 
 // Made on first use: importing the package must not start threads.
@@ -152,17 +181,19 @@ Napi::Value linear(const Call& c, LazyDevice& lazy) {
   else if (name != "none")
     c.bad("none, gelu, quickGelu or leakyRelu", "act");
   if (has_residual && act != Activation::kNone) c.bad("act none together with a residual", "act");
-  const auto x = c.array<float>(0, "x", c.count(rows, k));
+  Numbers x(c, 0, "x", c.count(rows, k));
   const auto w = c.array<float>(1, "w", c.count(n, k));
   std::vector<float> b;
   if (!c.is_null(2)) b = c.array<float>(2, "b", c.count(n));
-  std::vector<float> y(c.count(rows, n));
-  if (has_residual) y = c.array<float>(7, "residual", y.size());
-  auto packed = Linear::make(lazy.shared(c), {w.data(), b.empty() ? nullptr : b.data(), n, k});
+  Numbers y(has_residual ? NumberType::kF32 : x.type, c.count(rows, n));
+  if (has_residual) y.f32 = c.array<float>(7, "residual", c.count(rows, n));
+  auto packed =
+      Linear::make(lazy.shared(c), {w.data(), b.empty() ? nullptr : b.data(), n, k, x.type});
   c.check(packed.status());
-  c.check(lazy.get(c).linear(
-      {x.data(), k, packed.value().packed(), y.data(), n, rows, act, has_residual}));
-  return float_array(c.env(), y);
+  LinearParams p{x.data(), k, packed.value().packed(), y.data(), n, rows, act, has_residual};
+  p.y_type = y.type;
+  c.check(lazy.get(c).linear(p));
+  return y.to_js(c.env());
 }
 
 Napi::Value layer_norm(const Call& c, LazyDevice& lazy) {
@@ -170,19 +201,28 @@ Napi::Value layer_norm(const Call& c, LazyDevice& lazy) {
   const auto x = c.array<float>(0, "x", c.count(rows, width));
   const auto weight = c.array<float>(1, "weight", c.count(width));
   const auto bias = c.array<float>(2, "bias", c.count(width));
-  std::vector<float> y(x.size());
-  c.check(lazy.get(c).layer_norm(
-      {x.data(), width, weight.data(), bias.data(), y.data(), width, rows, width}));
-  return float_array(c.env(), y);
+  NumberType type = NumberType::kF32;
+  if (!c.is_null(5)) {
+    const std::string name = c.string(5, "type");
+    if (name == "bf16")
+      type = NumberType::kBf16;
+    else if (name != "f32")
+      c.bad("f32 or bf16", "type");
+  }
+  Numbers y(type, x.size());
+  LayerNormParams p{x.data(), width, weight.data(), bias.data(), y.data(), width, rows, width};
+  p.y_type = type;
+  c.check(lazy.get(c).layer_norm(p));
+  return y.to_js(c.env());
 }
 
 Napi::Value attention(const Call& c, LazyDevice& lazy) {
   const auto tokens = c.integer(1, "tokens", 1, 1 << 16), heads = c.integer(2, "heads", 1, 256);
-  const auto qkv = c.array<float>(0, "qkv", c.count(tokens, 3, heads, kHeadWidth));
-  std::vector<float> out(c.count(tokens, heads, kHeadWidth));
-  c.check(
-      lazy.get(c).attention({qkv.data(), out.data(), 1, tokens, heads, c.boolean(3, "causal")}));
-  return float_array(c.env(), out);
+  Numbers qkv(c, 0, "qkv", c.count(tokens, 3, heads, kHeadWidth));
+  Numbers out(qkv.type, c.count(tokens, heads, kHeadWidth));
+  c.check(lazy.get(c).attention(
+      {qkv.data(), out.data(), 1, tokens, heads, c.boolean(3, "causal"), qkv.type}));
+  return out.to_js(c.env());
 }
 
 Napi::Value conv_tokens(const Call& c, LazyDevice& lazy) {

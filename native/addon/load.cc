@@ -48,6 +48,14 @@ TensorPart part_of(Napi::Env env, const Napi::Value& value) {
   return p;
 }
 
+Precision precision_of(const Fields& f) {
+  const std::string name = f.string("precision");
+  for (Precision p : kPrecisions) {
+    if (name == precision_name(p)) return p;
+  }
+  f.fail("fp32, bf16 or int8", "precision");
+}
+
 ModelConfig config_of(Napi::Env env, const Napi::Value& value) {
   const Fields f(env, value, "config");
   const auto size = [&](const char* name) { return f.integer(name, 0, 1 << 30); };
@@ -122,6 +130,7 @@ Spec spec_of(Napi::Env env, const Napi::Value& value) {
     spec.tensors.push_back(std::move(source));
   }
   spec.config = config_of(env, f.value("config"));
+  spec.config.precision = precision_of(f);
   spec.share_key = f.string("shareKey");
   if (f.has("device")) spec.cuda = cuda_index(f);
   spec.threads = static_cast<int>(f.integer("threads", 0, 1024));

@@ -323,6 +323,7 @@ Napi::Object make_model_object(Napi::Env env, const std::shared_ptr<Environment>
                                std::unique_ptr<Session> session, int threads) {
   Napi::Object o = Napi::Object::New(env);
   o.Set("config", config_object(env, session->config()));
+  o.Set("precision", precision_name(session->config().precision));
   o.Set("threads", threads);
   const State state = std::make_shared<ModelState>(environment, std::move(session));
   environment->own(state);

@@ -24,6 +24,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/precision.h"
 #include "ops/assemble_tokens/assemble_tokens.h"
 #include "ops/attention/attention.h"
 #include "ops/conv_tokens/conv_tokens.h"
@@ -38,7 +39,7 @@
 
 namespace acd {
 
-constexpr uint32_t kAbiVersion = 3;
+constexpr uint32_t kAbiVersion = 4;
 
 struct BackendTable {
   uint32_t abi_version;
@@ -81,6 +82,10 @@ struct BackendTable {
   int (*end_graph)(void* self, void* stream, void** graph);
   int (*launch_graph)(void* self, void* stream, void* graph);
   void (*release_graph)(void* self, void* graph);
+
+  // Whether models of this precision can run: 0, or kUnsupported with the reason as last_error.
+  // Null: fp32 alone.
+  int (*check_precision)(void* self, Precision precision);
 };
 
 }  // namespace acd

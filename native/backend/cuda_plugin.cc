@@ -114,6 +114,11 @@ const CudaState& cuda_state(bool libraries) {
   return libraries ? h.full : h.quick;
 }
 
+PrecisionSupport cuda_precision(Precision precision) {
+  if (precision == Precision::kFp32) return {true, "every device computes in it"};
+  return {false, "its CUDA kernels are not built yet"};
+}
+
 Result<std::shared_ptr<Device>> make_cuda_device(int index) {
   const CudaProbe& probe = cuda_state(false).probe;
   const auto unavailable = [&](const std::string& why) {

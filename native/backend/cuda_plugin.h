@@ -19,6 +19,9 @@ struct CudaState {
 // ACD_CUDA_PLUGIN names another file than libacd_cuda.so beside this library.
 const CudaState& cuda_state(bool libraries);
 
+// What every CUDA device computes in.
+PrecisionSupport cuda_precision(Precision precision);
+
 // Device `index`. Every caller of the process shares one backend a device for as long as anybody
 // holds it. kDeviceUnavailable with the reason.
 Result<std::shared_ptr<Device>> make_cuda_device(int index);

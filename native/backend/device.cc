@@ -46,6 +46,14 @@ Status Device::status_of(int code) const {
   return Status(static_cast<Code>(code), table_.last_error(table_.self));
 }
 
+Status Device::check_precision(Precision precision) const {
+  if (!table_.check_precision) {
+    if (precision == Precision::kFp32) return Status();
+    return Status(Code::kUnsupported, std::string(table_.name) + " computes in fp32, not in " +
+                                          precision_name(precision));
+  }
+  return status_of(table_.check_precision(table_.self, precision));
+}
 Status Device::alloc(size_t bytes, void** out) const {
   ACD_RETURN_IF_ERROR(status_of(table_.alloc(table_.self, stream_, bytes, out)));
   live_bytes_ += static_cast<int64_t>(bytes);

@@ -22,6 +22,8 @@ class Device {
   Device& operator=(const Device&) = delete;
 
   const char* name() const { return table_.name; }
+  // Fails with kUnsupported and the reason.
+  Status check_precision(Precision precision) const;
   // Bytes asked for through this object and not given back yet, packed weights included.
   int64_t live_bytes() const { return live_bytes_; }
   bool has_streams() const { return table_.create_stream != nullptr; }

@@ -1,4 +1,4 @@
-// 16-bit floats to float, exactly.
+// 16-bit floats to float, exactly, and float to bf16.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,14 @@ inline float float_of_bits(uint32_t bits) {
 }
 
 inline float float_of_bf16(uint16_t h) { return float_of_bits(uint32_t{h} << 16); }
+
+// Rounds to nearest, ties to even; a NaN stays one.
+inline uint16_t bf16_of_float(float f) {
+  uint32_t bits;
+  std::memcpy(&bits, &f, sizeof bits);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40);
+  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
 
 // Without branches, so that loops over it become vectors: the multiplication moves the exponent and
 // makes subnormals normal, both exactly.

@@ -28,6 +28,7 @@ Result<std::shared_ptr<const AcdClip>> AcdClip::load(std::shared_ptr<Device> dev
                                                      const ModelConfig& config,
                                                      WeightReader& reader) {
   ACD_RETURN_IF_ERROR(check_config(config));
+  ACD_RETURN_IF_ERROR(device->check_precision(config.precision));
   ACD_RETURN_IF_ERROR(reader.open());
   std::shared_ptr<AcdClip> model(new AcdClip());
   model->config_ = config;
@@ -61,8 +62,8 @@ Status AcdClip::load_vision(WeightReader& reader) {
   if (!ln_pre.ok()) return ln_pre.status();
   ln_pre_ = std::move(ln_pre.value());
   for (int64_t i = 0; i < c.vision_layers; ++i) {
-    auto block =
-        load_block(device_, reader, "visual.transformer.resblocks." + std::to_string(i) + ".", d);
+    auto block = load_block(
+        device_, reader, "visual.transformer.resblocks." + std::to_string(i) + ".", d, c.precision);
     if (!block.ok()) return block.status();
     vision_blocks_.push_back(std::move(block.value()));
   }
@@ -98,7 +99,8 @@ Status AcdClip::load_text(WeightReader& reader) {
       keep(load_floats(device_, reader, "positional_embedding", {c.context_length, w}),
            text_positions_));
   for (int64_t i = 0; i < c.text_layers; ++i) {
-    auto block = load_block(device_, reader, "transformer.resblocks." + std::to_string(i) + ".", w);
+    auto block = load_block(device_, reader, "transformer.resblocks." + std::to_string(i) + ".", w,
+                            c.precision);
     if (!block.ok()) return block.status();
     text_blocks_.push_back(std::move(block.value()));
   }
@@ -135,7 +137,7 @@ Result<AcdClip::Workspace> AcdClip::make_workspace(int64_t items) const {
   const ModelConfig& c = config_;
   const int64_t n = c.patches(), g = c.groups, e = c.embed_dim, s = c.image_size;
   Workspace ws;
-  auto tower = make_activations(device_, items, n + 1, c.vision_width);
+  auto tower = make_activations(device_, items, n + 1, c.vision_width, c.precision);
   if (!tower.ok()) return tower.status();
   ws.tower = std::move(tower.value());
   auto adapter = make_adapter_activations(device_, c, items);
@@ -199,8 +201,8 @@ Status AcdClip::run_vision(Workspace& ws, int64_t items, bool vectors,
   const int64_t patch_columns = 3 * c.patch_size * c.patch_size;
   // The patch rows borrow the MLP's buffer where they fit (they do for every CLIP).
   Floats own_rows;
-  float* rows = ws.tower.hidden.data();
-  if (static_cast<size_t>(items * n * patch_columns) > ws.tower.hidden.size()) {
+  auto* rows = reinterpret_cast<float*>(ws.tower.hidden.data());
+  if (static_cast<size_t>(items * n * patch_columns) * sizeof(float) > ws.tower.hidden.size()) {
     ACD_RETURN_IF_ERROR(
         keep(Floats::make(device_, static_cast<size_t>(items * n * patch_columns)), own_rows));
     rows = own_rows.data();
@@ -300,7 +302,7 @@ Status AcdClip::encode_text(const std::vector<int32_t>& tokens, int64_t prompts,
                         std::to_string(c.vocab_size) + " but received " + std::to_string(id));
     }
   }
-  auto tower = make_activations(device_, prompts, length, w);
+  auto tower = make_activations(device_, prompts, length, w, c.precision);
   if (!tower.ok()) return tower.status();
   const TowerActivations& a = tower.value();
   Floats y;
@@ -310,6 +312,7 @@ Status AcdClip::encode_text(const std::vector<int32_t>& tokens, int64_t prompts,
   ACD_RETURN_IF_ERROR(
       device_->upload(ids.value().data(), tokens.data(), tokens.size() * sizeof(int32_t)));
   float* x = a.x.data();
+  auto* adapted = reinterpret_cast<float*>(a.hidden.data());  // [rows, w]: it has room in any type
   ACD_RETURN_IF_ERROR(device_->gather_tokens({ids.value().data(), token_table_.data(), token_type_,
                                               text_positions_.data(), x, prompts, length, w,
                                               c.token_embedding_seed.value_or(0)}));
@@ -325,14 +328,14 @@ Status AcdClip::encode_text(const std::vector<int32_t>& tokens, int64_t prompts,
     ACD_RETURN_IF_ERROR(device_->linear({x, w, g.down.packed(), y.data(), r, rows}));
     ACD_RETURN_IF_ERROR(
         device_->lora_blend({x, w, y.data(), r, g.up.data(), g.mix.data(), rows, w, r}));
-    ACD_RETURN_IF_ERROR(device_->layer_norm(
-        {x, w, g.norm.weight.data(), g.norm.bias.data(), a.norm.data(), w, rows, w}));
+    ACD_RETURN_IF_ERROR(
+        device_->layer_norm({x, w, g.norm.weight.data(), g.norm.bias.data(), adapted, w, rows, w}));
     for (int64_t p = 0; p < prompts; ++p) {
       const auto* sentence = tokens.data() + p * length;
       const int64_t end =
           std::max_element(sentence, sentence + length) - sentence;  // largest id: end of text
       ACD_RETURN_IF_ERROR(device_->download(out.data() + (group * prompts + p) * w,
-                                            a.norm.data() + (p * length + end) * w,
+                                            adapted + (p * length + end) * w,
                                             static_cast<size_t>(w) * sizeof(float)));
     }
   }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/precision.h"
 #include "core/status.h"
 
 namespace acd {
@@ -34,6 +35,7 @@ struct ModelConfig {
   std::vector<int64_t> kernel_sizes;
   int64_t adapter_hidden = 0;  // H
   bool quick_gelu = false;
+  Precision precision = Precision::kFp32;
   std::optional<uint32_t> token_embedding_seed;  // the token table is computed, not stored
 
   int64_t grid() const { return image_size / patch_size; }

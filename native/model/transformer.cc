@@ -13,14 +13,18 @@ Result<Floats> load_floats(const std::shared_ptr<Device>& device, WeightReader& 
   return out;
 }
 
+NumberType tower_type(Precision precision) {
+  return precision == Precision::kFp32 ? NumberType::kF32 : NumberType::kBf16;
+}
+
 Result<Linear> load_linear(const std::shared_ptr<Device>& device, WeightReader& reader,
-                           const std::string& weight, const std::string& bias, int64_t n,
-                           int64_t k) {
+                           const std::string& weight, const std::string& bias, int64_t n, int64_t k,
+                           NumberType type) {
   auto b = reader.read(bias, {n});
   if (!b.ok()) return b.status();
   auto w = reader.read_scratch(weight, {n, k});
   if (!w.ok()) return w.status();
-  return Linear::make(device, {w.value(), b.value().data(), n, k});
+  return Linear::make(device, {w.value(), b.value().data(), n, k, type});
 }
 
 Result<NormWeights> load_norm(const std::shared_ptr<Device>& device, WeightReader& reader,
@@ -33,15 +37,16 @@ Result<NormWeights> load_norm(const std::shared_ptr<Device>& device, WeightReade
 }
 
 Result<Block> load_block(const std::shared_ptr<Device>& device, WeightReader& reader,
-                         const std::string& prefix, int64_t width) {
+                         const std::string& prefix, int64_t width, Precision precision) {
   Block b;
+  const NumberType type = tower_type(precision);
   const auto norm = [&](const char* name, NormWeights& to) {
     auto loaded = load_norm(device, reader, prefix + name, width);
     if (loaded.ok()) to = std::move(loaded.value());
     return loaded.status();
   };
   const auto linear = [&](const char* weight, const char* bias, int64_t n, int64_t k, Linear& to) {
-    auto loaded = load_linear(device, reader, prefix + weight, prefix + bias, n, k);
+    auto loaded = load_linear(device, reader, prefix + weight, prefix + bias, n, k, type);
     if (loaded.ok()) to = std::move(loaded.value());
     return loaded.status();
   };
@@ -56,14 +61,15 @@ Result<Block> load_block(const std::shared_ptr<Device>& device, WeightReader& re
 }
 
 Result<TowerActivations> make_activations(const std::shared_ptr<Device>& device, int64_t items,
-                                          int64_t tokens, int64_t width) {
+                                          int64_t tokens, int64_t width, Precision precision) {
   const auto n = static_cast<size_t>(items * tokens * width);
   TowerActivations a;
+  a.type = tower_type(precision);
   auto x = Floats::make(device, n);
   if (!x.ok()) return x.status();
-  auto norm = Floats::make(device, n);
+  auto norm = Bytes::make(device, n * bytes_of(a.type));
   if (!norm.ok()) return norm.status();
-  auto hidden = Floats::make(device, 4 * n);
+  auto hidden = Bytes::make(device, 4 * n * bytes_of(a.type));
   if (!hidden.ok()) return hidden.status();
   a.x = std::move(x.value());
   a.norm = std::move(norm.value());
@@ -74,31 +80,40 @@ Result<TowerActivations> make_activations(const std::shared_ptr<Device>& device,
 Status run_block(const Device& device, const Block& block, const TowerActivations& a, int64_t items,
                  int64_t tokens, int64_t width, bool causal, Activation act) {
   const int64_t rows = items * tokens;
-  const auto linear = [&](const Linear& weights, const float* x, int64_t k, float* y, int64_t n,
-                          Activation activation, bool accumulate) {
-    LinearParams p{x, k, weights.packed(), y, n, tokens, activation, accumulate};
+  const auto linear = [&](const Linear& weights, const void* x, int64_t k, void* y, int64_t n) {
+    LinearParams p{x, k, weights.packed(), y, n, tokens};
     p.batch = items;
     p.batch_x = tokens * k;
     p.batch_y = tokens * n;
+    return p;
+  };
+  const auto inner = [&](LinearParams p, Activation activation) {
+    p.act = activation;
+    p.y_type = a.type;
+    return device.linear(p);
+  };
+  const auto residual = [&](LinearParams p) {
+    p.accumulate = true;
     return device.linear(p);
   };
   const auto norm = [&](const NormWeights& w) {
-    return device.layer_norm(
-        {a.x.data(), width, w.weight.data(), w.bias.data(), a.norm.data(), width, rows, width});
+    LayerNormParams p{a.x.data(), width, w.weight.data(), w.bias.data(), a.norm.data(), width,
+                      rows,       width};
+    p.y_type = a.type;
+    return device.layer_norm(p);
   };
-  float* qkv = a.hidden.data();
-  float* attended = a.hidden.data() + 3 * rows * width;
+  uint8_t* qkv = a.hidden.data();
+  uint8_t* attended = qkv + static_cast<size_t>(3 * rows * width) * bytes_of(a.type);
   ACD_RETURN_IF_ERROR(norm(block.ln_1));
   ACD_RETURN_IF_ERROR(
-      linear(block.qkv, a.norm.data(), width, qkv, 3 * width, Activation::kNone, false));
-  ACD_RETURN_IF_ERROR(device.attention({qkv, attended, items, tokens, width / kHeadWidth, causal}));
+      inner(linear(block.qkv, a.norm.data(), width, qkv, 3 * width), Activation::kNone));
   ACD_RETURN_IF_ERROR(
-      linear(block.out_proj, attended, width, a.x.data(), width, Activation::kNone, true));
+      device.attention({qkv, attended, items, tokens, width / kHeadWidth, causal, a.type}));
+  ACD_RETURN_IF_ERROR(residual(linear(block.out_proj, attended, width, a.x.data(), width)));
   ACD_RETURN_IF_ERROR(norm(block.ln_2));
   ACD_RETURN_IF_ERROR(
-      linear(block.c_fc, a.norm.data(), width, a.hidden.data(), 4 * width, act, false));
-  return linear(block.c_proj, a.hidden.data(), 4 * width, a.x.data(), width, Activation::kNone,
-                true);
+      inner(linear(block.c_fc, a.norm.data(), width, a.hidden.data(), 4 * width), act));
+  return residual(linear(block.c_proj, a.hidden.data(), 4 * width, a.x.data(), width));
 }
 
 }  // namespace acd

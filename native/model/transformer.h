@@ -11,15 +11,20 @@
 namespace acd {
 
 using Floats = DeviceArray<float>;
+using Bytes = DeviceArray<uint8_t>;
 
 // f32 weights on the device.
 Result<Floats> load_floats(const std::shared_ptr<Device>& device, WeightReader& reader,
                            const std::string& name, const std::vector<int64_t>& shape);
 
+// What the towers' products and attention read at a precision. The residual stream and the sums of
+// a LayerNorm are f32 at every one.
+NumberType tower_type(Precision precision);
+
 // `prefix`.weight [n, k] and, unless told otherwise, `prefix`.bias [n].
 Result<Linear> load_linear(const std::shared_ptr<Device>& device, WeightReader& reader,
-                           const std::string& weight, const std::string& bias, int64_t n,
-                           int64_t k);
+                           const std::string& weight, const std::string& bias, int64_t n, int64_t k,
+                           NumberType type = NumberType::kF32);
 
 struct NormWeights {
   Floats weight;
@@ -33,16 +38,18 @@ struct Block {
   Linear qkv, out_proj, c_fc, c_proj;
 };
 Result<Block> load_block(const std::shared_ptr<Device>& device, WeightReader& reader,
-                         const std::string& prefix, int64_t width);
+                         const std::string& prefix, int64_t width, Precision precision);
 
-// Activations of one tower for a batch of `items` sequences of `tokens` tokens.
+// Activations of one tower for a batch of `items` sequences of `tokens` tokens. `type` is that of
+// the products' inputs; the residual stream is always f32.
 struct TowerActivations {
-  Floats x;       // [items, tokens, width], the residual stream
-  Floats norm;    // [items, tokens, width]
-  Floats hidden;  // [items, tokens, 4 * width]: qkv and attention output, then the MLP's inside
+  NumberType type;
+  Floats x;      // [items, tokens, width], the residual stream
+  Bytes norm;    // [items, tokens, width]
+  Bytes hidden;  // [items, tokens, 4 * width]: qkv and attention output, then the MLP's inside
 };
 Result<TowerActivations> make_activations(const std::shared_ptr<Device>& device, int64_t items,
-                                          int64_t tokens, int64_t width);
+                                          int64_t tokens, int64_t width, Precision precision);
 
 // x += out_proj(attention(ln_1(x))); x += c_proj(act(c_fc(ln_2(x)))).
 Status run_block(const Device& device, const Block& block, const TowerActivations& a, int64_t items,

@@ -32,6 +32,8 @@ import { meanOf, rank } from './metrics.mjs';
 
 /** A random network ranks pixels better or worse than chance by luck; draws are averaged. */
 const UNTRAINED_DRAWS = 3;
+/** The card's numbers hold on every machine. */
+const PRECISION = 'fp32';
 /** Pictures of a class that share a design, and in which every kind of defect comes once. */
 const PER_DESIGN = 30;
 
@@ -97,7 +99,7 @@ function readOptions() {
 }
 
 async function evaluate({ data, bundle, untrained, pictures, count, seed }, folder) {
-  const starter = await AcdClip.load({ bundle });
+  const starter = await AcdClip.load({ bundle, precision: PRECISION });
   const side = starter.imageSize;
   const twins = await untrainedModels(bundle, untrained, side, folder);
   const methods = [
@@ -144,7 +146,7 @@ async function evaluate({ data, bundle, untrained, pictures, count, seed }, fold
 
 async function untrainedModels(bundle, untrained, side, folder) {
   if (untrained !== undefined) {
-    const model = await AcdClip.load({ bundle: untrained });
+    const model = await AcdClip.load({ bundle: untrained, precision: PRECISION });
     if (model.imageSize === side) return [model];
     throw new SetError(`${untrained} takes pictures of ${model.imageSize} pixels, not ${side}.`);
   }
@@ -152,7 +154,7 @@ async function untrainedModels(bundle, untrained, side, folder) {
   for (let draw = 1; draw <= UNTRAINED_DRAWS; draw++) {
     const file = join(folder, `untrained-${draw}.safetensors`);
     await writeUntrained(bundle, file, draw);
-    models.push(await AcdClip.load({ bundle: file }));
+    models.push(await AcdClip.load({ bundle: file, precision: PRECISION }));
   }
   return models;
 }

@@ -20,7 +20,13 @@ async function detectFullSize() {
       backbone: await readCheckpoint(files.backbone),
       adapter: await readCheckpoint(files.adapter),
     });
-    const spec = { ...plan, shareKey: '', threads: 2, queueLimit: 4 };
+    const spec = {
+      ...plan,
+      precision: 'fp32' as const,
+      shareKey: '',
+      threads: 2,
+      queueLimit: 4,
+    };
     const model = await callNative((addon) => addon.load(spec, () => {})).result;
     const [normal, abnormal] = [golden.get('tokens.normal')!, golden.get('tokens.abnormal')!];
     const tokens = new Int32Array([...normal.data, ...abnormal.data]);

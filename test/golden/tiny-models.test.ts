@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { callNative } from '../../lib/binding';
 import { planModel, readCheckpoint } from '../../lib/checkpoint';
-import type { NativeDetection, NativeModel } from '../../typings/native';
+import type { NativeDetection, NativeModel, NativePrecision } from '../../typings/native';
 import {
   type GoldenMeta,
   type GoldenTensor,
@@ -13,15 +13,25 @@ import {
   relativeError,
   writeGoldenModel,
 } from '../helpers/golden';
+import { usablePrecisions } from '../helpers/models';
 import { uniform } from '../helpers/synth';
 
-const TOLERANCE = 2e-5;
+/**
+ * Of the largest value. In bf16 every product reads numbers rounded by up to 2^-8 and the residual
+ * stream gathers what that costs: 2.9 x 2^-8 was the most seen in vectors and logits (segmentation
+ * tokens of tiny-g6), 0.6 x 2^-8 in maps and scores (tiny-g2), where a sigmoid flattens it. Twice
+ * that is allowed.
+ */
+const TOLERANCES = {
+  fp32: { features: 2e-5, scores: 2e-5 },
+  bf16: { features: 6 * 2 ** -8, scores: 2 ** -8 },
+};
 const DOMAINS = {
   industrial: { blurTaps: 7, blurSigma: 1, mapWeight: 0.1 },
   medical: { blurTaps: 9, blurSigma: 1.5, mapWeight: 0.5 },
 };
 
-async function load(meta: GoldenMeta): Promise<NativeModel> {
+async function load(meta: GoldenMeta, precision: NativePrecision): Promise<NativeModel> {
   const files = await writeGoldenModel(meta);
   try {
     const plan = planModel({
@@ -31,7 +41,8 @@ async function load(meta: GoldenMeta): Promise<NativeModel> {
       quickGelu: meta.config.quick_gelu,
     });
     const { files: paths, tensors, config } = plan;
-    const spec = { files: paths, tensors, config, shareKey: '', threads: 2, queueLimit: 64 };
+    const model = { files: paths, tensors, config, precision };
+    const spec = { ...model, shareKey: '', threads: 2, queueLimit: 64 };
     return await callNative((addon) => addon.load(spec, () => {})).result;
   } finally {
     await rm(dirname(files.backbone), { recursive: true });
@@ -46,9 +57,12 @@ async function classFeatures(model: NativeModel, golden: Map<string, GoldenTenso
   return model.encodeClass(tokens, prompts, normal.shape[1]!, normal.shape[0]!).result;
 }
 
-describe.each(['tiny-g3', 'tiny-g2-k357', 'tiny-g6-quickgelu'])(
-  'the reference model %s',
-  (name) => {
+const NAMES = ['tiny-g3', 'tiny-g2-k357', 'tiny-g6-quickgelu'];
+const here = usablePrecisions().filter((p) => p in TOLERANCES) as (keyof typeof TOLERANCES)[];
+
+describe.each(here.flatMap((precision) => NAMES.map((name) => [name, precision] as const)))(
+  'the reference model %s in %s',
+  (name, precision) => {
     const meta = goldenMeta(name);
     const golden = goldenTensors(name);
     const { image_size: S, patch_size, n_groups: G, embed_dim: E } = meta.config;
@@ -58,7 +72,7 @@ describe.each(['tiny-g3', 'tiny-g2-k357', 'tiny-g6-quickgelu'])(
     const found: Record<string, NativeDetection[]> = {};
 
     beforeAll(async () => {
-      model = await load(meta);
+      model = await load(meta, precision);
       text = await classFeatures(model, golden, 'hazelnut');
       const images = uniform('input.image', [meta.batch, 3, S, S], meta.seed, 1.75);
       for (const [domain, parameters] of Object.entries(DOMAINS)) {
@@ -85,8 +99,12 @@ describe.each(['tiny-g3', 'tiny-g2-k357', 'tiny-g6-quickgelu'])(
       ).flat(2);
     const byImage = (domain: string, values: (d: NativeDetection) => Iterable<number>) =>
       found[domain]!.flatMap((d) => [...values(d)]);
-    const expectClose = (actual: ArrayLike<number>, key: string) =>
-      expect(relativeError(actual, golden.get(key)!.data)).toBeLessThanOrEqual(TOLERANCE);
+    const expectClose = (actual: ArrayLike<number>, key: string) => {
+      const kind = /^(map|score)/.test(key) ? 'scores' : 'features';
+      expect(relativeError(actual, golden.get(key)!.data)).toBeLessThanOrEqual(
+        TOLERANCES[precision][kind],
+      );
+    };
 
     it.each(['hazelnut', 'metal nut'])('gives the text features of %s', async (className) => {
       expectClose(await classFeatures(model, golden, className), `text.${className}`);

@@ -6,7 +6,8 @@ import sharp from 'sharp';
 import { AcdClip } from '../../lib/acd-clip';
 import { AcdClipError } from '../../lib/errors';
 import type { RawImage } from '../../lib/image';
-import type { LoadOptions } from '../../lib/model/types';
+import type { LoadOptions, Precision } from '../../lib/model/types';
+import { listDevices } from '../../lib/runtime';
 import { type TinySizes, writeTinyModel } from './tiny-model';
 
 /** Half as wide as TINY: a third of its file. */
@@ -53,6 +54,12 @@ export function tinySuite(options: LoadOptions = {}, sizes: Partial<TinySizes> =
       return loaded;
     },
   };
+}
+
+/** What the CPU of this machine computes in, at the instruction set in use. */
+export function usablePrecisions(): Precision[] {
+  const cpu = listDevices().find((d) => d.id === 'cpu')!;
+  return cpu.precisions.filter((p) => p.available).map((p) => p.name);
 }
 
 /** Raw pixels, different for every seed. */

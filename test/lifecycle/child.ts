@@ -21,10 +21,13 @@ const load = (o = {}) => lib('acd-clip').AcdClip.load({ bundle: file, threads: 2
 const NUT = { className: 'nut' };
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const answer = (value) => require('node:fs').writeSync(1, '\\n@' + JSON.stringify(value) + '\\n');
+const bf16 = () => lib('binding').native().listDevices()[0].precisions.find((p) => p.name === 'bf16');
+// In the precision that users get by default.
 const specOf = async () => {
   const { planModel, readCheckpoint } = lib('checkpoint');
   const { files, tensors, config, identity } = planModel({ bundle: await readCheckpoint(file) });
-  return { files, tensors, config, shareKey: identity, threads: 2, queueLimit: 64 };
+  const precision = bf16().available ? 'bf16' : 'fp32';
+  return { files, tensors, config, precision, shareKey: identity, threads: 2, queueLimit: 64 };
 };
 const jobOf = (config) => ({
   pixels: picture().data, width: 40, height: 40,

@@ -4,8 +4,10 @@
 #include <cstring>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/isa.h"
 #include "core/aligned.h"
 
 using namespace acd;
@@ -102,3 +104,26 @@ TEST_CASE("memory that nobody has is an out-of-memory status, and the next call 
   device.value()->release(memory, 64);
 }
 #endif
+
+TEST_CASE("a level without bf16 refuses bf16 numbers and says why") {
+  if (has_bf16()) return;
+  const auto device = make_cpu_device(1).value();
+  const float weight[6] = {};
+  const auto made = Linear::make(device, {weight, nullptr, 2, 3, NumberType::kBf16});
+  REQUIRE(!made.ok());
+  CHECK(made.status().code() == Code::kUnsupported);
+  CHECK(made.status().message() == "Precision bf16 cannot be used on the CPU: " + bf16_reason());
+  const std::vector<uint16_t> qkv(3 * kHeadWidth);
+  std::vector<uint16_t> out(kHeadWidth);
+  const Status status =
+      device->attention({qkv.data(), out.data(), 1, 1, 1, false, NumberType::kBf16});
+  CHECK(status.code() == Code::kUnsupported);
+}
+
+TEST_CASE("a backend that says nothing of precisions computes in fp32 alone") {
+  const auto device = Device::adopt(empty_table()).value();
+  CHECK(device->check_precision(Precision::kFp32).ok());
+  const Status status = device->check_precision(Precision::kBf16);
+  CHECK(status.code() == Code::kUnsupported);
+  CHECK(status.message() == "empty computes in fp32, not in bf16");
+}

@@ -9,6 +9,7 @@
 #include <random>
 
 #include "backend/cpu/cpu_backend.h"
+#include "core/half.h"
 #include "emulated_cuda.h"
 
 namespace acd::test {
@@ -35,6 +36,8 @@ float guard_word() {
   std::memcpy(&f, &kGuardBits, sizeof f);
   return f;
 }
+
+constexpr auto kGuardBf16 = static_cast<uint16_t>(kGuardBits >> 16);
 
 bool is_guard(float f) { return bits_of(f) == kGuardBits; }
 
@@ -74,6 +77,24 @@ void check_cells(const Floats& actual, const Floats& expected) {
 
 Floats::Floats(int64_t n) : cells_(static_cast<size_t>(n + 2 * kGuardWords), guard_word()) {}
 
+Bf16s::Bf16s(int64_t n) : cells_(static_cast<size_t>(n + 2 * kGuardWords), kGuardBf16) {}
+
+Bf16s rounded(const Floats& f) {
+  Bf16s h(f.size());
+  for (int64_t i = 0; i < f.size(); ++i) {
+    h.data()[i] = is_guard(f[i]) ? kGuardBf16 : bf16_of_float(f[i]);
+  }
+  return h;
+}
+
+Floats widened(const Bf16s& h) {
+  Floats f(h.size());
+  for (int64_t i = -kGuardWords; i < h.size() + kGuardWords; ++i) {
+    f.data()[i] = h.data()[i] == kGuardBf16 ? guard_word() : float_of_bf16(h.data()[i]);
+  }
+  return f;
+}
+
 int64_t Extent::cells() const {
   return batch > 0 && rows > 0 ? (batch - 1) * item + (rows - 1) * ld + width : 0;
 }
@@ -109,10 +130,14 @@ std::shared_ptr<Device> test_device(int threads) {
   return device.value();
 }
 
+bool multiplies_bf16() { return test_device(1)->check_precision(Precision::kBf16).ok(); }
+
 bool same_bytes(const Floats& a, const Floats& b) {
   return a.cells().size() == b.cells().size() &&
          std::memcmp(a.cells().data(), b.cells().data(), a.cells().size() * sizeof(float)) == 0;
 }
+
+bool same_bytes(const Bf16s& a, const Bf16s& b) { return a.cells() == b.cells(); }
 
 bool all_finite(const float* values, int64_t n) {
   return std::all_of(values, values + n, [](float f) { return std::isfinite(f); });
@@ -138,6 +163,25 @@ void check_close(const char* op, const Floats& actual, const Floats& expected,
   Worst& worst = worst_errors()[op];
   if (largest > 0) worst.relative = std::max(worst.relative, error / largest);
   if (allowed > 0) worst.share = std::max(worst.share, error / allowed);
+}
+
+void check_within(const char* op, const Floats& actual, const Floats& expected,
+                  const Floats& allowed) {
+  REQUIRE(actual.cells().size() == expected.cells().size());
+  REQUIRE(allowed.cells().size() == expected.cells().size());
+  check_cells(actual, expected);
+  Worst& worst = worst_errors()[op];
+  const double largest = largest_value(expected);
+  double share = 0;
+  for (size_t i = 0; i < expected.cells().size(); ++i) {
+    if (is_guard(expected.cells()[i])) continue;
+    const double error = std::fabs(double{actual.cells()[i]} - expected.cells()[i]);
+    if (error > 0) share = std::max(share, error / allowed.cells()[i]);
+    if (largest > 0) worst.relative = std::max(worst.relative, error / largest);
+  }
+  CAPTURE(std::string(op));
+  CHECK(share <= 1);
+  worst.share = std::max(worst.share, share);
 }
 
 void print_worst_errors() {

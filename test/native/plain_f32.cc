@@ -105,8 +105,9 @@ float upsample(const Plane& d, const FuseMapParams& p, int64_t y, int64_t x) {
 
 void plain_linear(const LinearParams& p, const LinearWeights& w) {
   for (int64_t row = 0; row < p.batch * p.rows; ++row) {
-    const float* x = p.x + row / p.rows * p.batch_x + row % p.rows * p.ldx;
-    float* y = p.y + row / p.rows * p.batch_y + row % p.rows * p.ldy;
+    const float* x =
+        static_cast<const float*>(p.x) + row / p.rows * p.batch_x + row % p.rows * p.ldx;
+    float* y = static_cast<float*>(p.y) + row / p.rows * p.batch_y + row % p.rows * p.ldy;
     for (int64_t j = 0; j < w.n; ++j) {
       float s = 0;
       for (int64_t k = 0; k < w.k; ++k) s += x[k] * w.weight[j * w.k + k];
@@ -126,7 +127,7 @@ void plain_layer_norm(const LayerNormParams& p) {
     mean /= n;
     for (int64_t i = 0; i < p.width; ++i) var += (x[i] - mean) * (x[i] - mean);
     const float sd = std::sqrt(var / n + p.eps);
-    float* y = p.y + r * p.ldy;
+    float* y = static_cast<float*>(p.y) + r * p.ldy;
     for (int64_t i = 0; i < p.width; ++i) y[i] = (x[i] - mean) / sd * p.weight[i] + p.bias[i];
   }
 }
@@ -135,8 +136,9 @@ void plain_attention(const AttentionParams& p) {
   const int64_t width = p.heads * kHeadWidth;
   for (int64_t b = 0; b < p.batch; ++b) {
     for (int64_t h = 0; h < p.heads; ++h) {
-      const float* head = p.qkv + b * p.tokens * 3 * width + h * kHeadWidth;
-      float* out = p.out + b * p.tokens * width + h * kHeadWidth;
+      const float* head =
+          static_cast<const float*>(p.qkv) + b * p.tokens * 3 * width + h * kHeadWidth;
+      float* out = static_cast<float*>(p.out) + b * p.tokens * width + h * kHeadWidth;
       for (int64_t i = 0; i < p.tokens; ++i) attend_row(p, head, i, out + i * width);
     }
   }

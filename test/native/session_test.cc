@@ -8,6 +8,7 @@
 #include <future>
 #include <limits>
 
+#include "backend/cpu/cpu_backend.h"
 #include "core/aligned.h"
 #include "tiny_model.h"
 
@@ -22,8 +23,9 @@ const TinyModel& tiny() {
   return model;
 }
 
-std::shared_ptr<const AcdClip> loaded(const FaultyDevice& faulty) {
-  auto model = tiny().load(faulty.device());
+std::shared_ptr<const AcdClip> loaded(const FaultyDevice& faulty,
+                                      Precision precision = Precision::kFp32) {
+  auto model = tiny().load(faulty.device(), precision);
   REQUIRE(model.ok());
   return model.value();
 }
@@ -107,6 +109,42 @@ void close_and_wait(Session& session, bool stop_running = false) {
   REQUIRE(closed.get_future().wait_for(std::chrono::seconds(60)) == std::future_status::ready);
 }
 
+std::vector<Precision> usable_precisions() {
+  std::vector<Precision> usable;
+  for (Precision p : kPrecisions) {
+    if (cpu_precision(p).available) usable.push_back(p);
+  }
+  return usable;
+}
+
+void check_same_bytes(Precision precision) {
+  std::vector<Found> alone;
+  for (int threads : {1, 2, 3, 8}) {
+    CAPTURE(threads);
+    FaultyDevice faulty(threads);
+    Session session(loaded(faulty, precision), 64);
+    for (int seed = 0; seed < 5; ++seed) {
+      auto found = detect(session, detect_job(seed)).second;
+      if (threads == 1) alone.push_back(found);
+      CHECK(same(found, alone[static_cast<size_t>(seed)]));
+    }
+    for (int rotation = 0; rotation < 5; ++rotation) {
+      faulty.close_gate();
+      auto blocker = submit(session, detect_job(9));
+      faulty.await_visitor();
+      std::vector<Submitted> batch;
+      for (int i = 0; i < 5; ++i) batch.push_back(submit(session, detect_job((i + rotation) % 5)));
+      faulty.open_gate();
+      for (int i = 0; i < 5; ++i) {
+        const auto found = batch[static_cast<size_t>(i)].answer->get().second;
+        CHECK(found.batch == 5);
+        CHECK(same(found, alone[static_cast<size_t>((i + rotation) % 5)]));
+      }
+      blocker.answer->get();
+    }
+  }
+}
+
 }  // namespace
 
 TEST_CASE("a load that runs out of memory at any call says so, frees all, and the next one works") {
@@ -188,30 +226,43 @@ TEST_CASE("a call that runs out of memory at any step says so, and the next one 
 }
 
 TEST_CASE("results have the same bytes on any number of threads and at any place of a batch") {
-  std::vector<Found> alone;
-  for (int threads : {1, 2, 3, 8}) {
-    CAPTURE(threads);
-    FaultyDevice faulty(threads);
-    Session session(loaded(faulty), 64);
-    for (int seed = 0; seed < 5; ++seed) {
-      auto found = detect(session, detect_job(seed)).second;
-      if (threads == 1) alone.push_back(found);
-      CHECK(same(found, alone[static_cast<size_t>(seed)]));
+  for (Precision precision : usable_precisions()) {
+    CAPTURE(precision_name(precision));
+    check_same_bytes(precision);
+  }
+}
+
+TEST_CASE("a precision that this level lacks is refused with the reason; the others are kept") {
+  FaultyDevice faulty(1);
+  for (Precision precision : kPrecisions) {
+    CAPTURE(precision_name(precision));
+    const PrecisionSupport support = cpu_precision(precision);
+    CHECK(!support.reason.empty());
+    const auto model = tiny().load(faulty.device(), precision);
+    REQUIRE(model.ok() == support.available);
+    if (model.ok()) {
+      CHECK(model.value()->config().precision == precision);
+    } else {
+      CHECK(model.status().code() == Code::kUnsupported);
+      CHECK(model.status().message().find(support.reason) != std::string::npos);
     }
-    for (int rotation = 0; rotation < 5; ++rotation) {
-      faulty.close_gate();
-      auto blocker = submit(session, detect_job(9));
-      faulty.await_visitor();
-      std::vector<Submitted> batch;
-      for (int i = 0; i < 5; ++i) batch.push_back(submit(session, detect_job((i + rotation) % 5)));
-      faulty.open_gate();
-      for (int i = 0; i < 5; ++i) {
-        const auto found = batch[static_cast<size_t>(i)].answer->get().second;
-        CHECK(found.batch == 5);
-        CHECK(same(found, alone[static_cast<size_t>((i + rotation) % 5)]));
-      }
-      blocker.answer->get();
-    }
+  }
+}
+
+TEST_CASE("every precision gives nearly the result of fp32, with less memory for weights") {
+  FaultyDevice faulty(2);
+  const auto reference = loaded(faulty);
+  Session exact(reference, 8);
+  const auto expected = detect(exact, detect_job(1)).second;
+  for (Precision precision : usable_precisions()) {
+    if (precision == Precision::kFp32) continue;
+    CAPTURE(precision_name(precision));
+    const auto model = loaded(faulty, precision);
+    CHECK(model->weight_bytes() < reference->weight_bytes());
+    Session session(model, 8);
+    const auto found = detect(session, detect_job(1)).second;
+    CHECK(!same(found, expected));
+    CHECK(std::fabs(found.score - expected.score) < 0.02);
   }
 }
 

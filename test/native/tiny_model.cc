@@ -106,9 +106,12 @@ void TinyModel::add_tower(const std::string& prefix, int64_t width, int64_t laye
   }
 }
 
-Result<std::shared_ptr<const AcdClip>> TinyModel::load(std::shared_ptr<Device> device) const {
+Result<std::shared_ptr<const AcdClip>> TinyModel::load(std::shared_ptr<Device> device,
+                                                       Precision precision) const {
   WeightReader reader({path_}, tensors_, nullptr, nullptr);
-  return AcdClip::load(std::move(device), config_, reader);
+  ModelConfig config = config_;
+  config.precision = precision;
+  return AcdClip::load(std::move(device), config, reader);
 }
 
 namespace {
@@ -135,6 +138,9 @@ struct FaultyDevice::Entries {
     t.self = self;
     t.destroy = [](void*) {};
     t.last_error = [](void*) { return t_reason.c_str(); };
+    t.check_precision = [](void* s, Precision precision) {
+      return of(s).done(of(s).inner_->check_precision(precision));
+    };
     t.alloc = [](void* s, void*, size_t bytes, void** out) {
       if (const int failed = of(s).enter()) return failed;
       return of(s).done(of(s).inner_->alloc(bytes, out));

@@ -24,7 +24,8 @@ class TinyModel {
   const ModelConfig& config() const { return config_; }
   const std::string& path() const { return path_; }
   std::vector<TensorSource> tensors() const { return tensors_; }
-  Result<std::shared_ptr<const AcdClip>> load(std::shared_ptr<Device> device) const;
+  Result<std::shared_ptr<const AcdClip>> load(std::shared_ptr<Device> device,
+                                              Precision precision = Precision::kFp32) const;
 
  private:
   void add(const std::string& name, std::vector<int64_t> shape, float offset = 0);

@@ -26,7 +26,7 @@ async function compare(folder) {
     Object.entries(plan.files).map(([kind, name]) => [kind, path.join(folder, name)]),
   );
   const expected = readSafetensors(path.join(folder, 'expected.safetensors'));
-  const model = await AcdClip.load({ ...files, ...plan.options });
+  const model = await AcdClip.load({ ...files, ...plan.options, precision: 'fp32' });
   try {
     const ours = await run(model, plan);
     return judge(ours, expected, plan);

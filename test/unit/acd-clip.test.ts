@@ -637,7 +637,6 @@ describe('the model', () => {
     const { model } = suite;
     expect(model).toMatchObject({
       device: 'cpu',
-      precision: 'fp32',
       threads: 2,
       imageSize: 84,
       groups: 3,

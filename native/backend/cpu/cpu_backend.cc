@@ -16,9 +16,14 @@ thread_local std::string t_last_error;
 
 CpuContext& context(void* self) { return *static_cast<CpuContext*>(self); }
 
+int coded_status(const Status& status) {
+  if (!status.ok()) t_last_error = status.message();
+  return static_cast<int>(status.code());
+}
+
 template <typename Fn>
 int coded(Fn&& fn) noexcept {
-  const Status status = guarded([&]() -> Status {
+  return coded_status(guarded([&]() -> Status {
     try {
       fn();
       return Status();
@@ -26,9 +31,7 @@ int coded(Fn&& fn) noexcept {
       return Status(e.status == dnnl_out_of_memory ? Code::kOutOfMemory : Code::kInternal,
                     std::string("oneDNN: ") + e.what());
     }
-  });
-  if (!status.ok()) t_last_error = status.message();
-  return static_cast<int>(status.code());
+  }));
 }
 
 template <typename Params, void (*Op)(CpuContext&, const Params&)>
@@ -53,8 +56,31 @@ int copy(void*, void*, void* to, const void* from, size_t bytes) {
 
 int synchronize(void*, void*) { return 0; }
 
+Status checked_precision(Precision precision) {
+  const PrecisionSupport support = cpu_precision(precision);
+  if (support.available) return Status();
+  return Status(Code::kUnsupported, std::string("Precision ") + precision_name(precision) +
+                                        " cannot be used on the CPU: " + support.reason);
+}
+
+int check_precision(void*, Precision precision) {
+  return coded_status(guarded([&] { return checked_precision(precision); }));
+}
+
+// What multiplies numbers of a type, where this level does.
+template <typename Fn>
+int typed(NumberType type, Fn&& fn) noexcept {
+  if (type == NumberType::kBf16 && !has_bf16()) return check_precision(nullptr, Precision::kBf16);
+  return coded(fn);
+}
+
+int attention(void* self, void*, const AttentionParams* p) {
+  return typed(p->type, [&] { attention_cpu(context(self), *p); });
+}
+
 int pack_linear(void* self, const LinearWeights* weights, PackedLinear** out) {
-  return coded([&] { *out = new PackedLinear(context(self).gemm().pack(*weights)); });
+  return typed(weights->type,
+               [&] { *out = new PackedLinear(pack_linear_cpu(context(self), *weights)); });
 }
 
 void release_linear(void*, PackedLinear* packed) { delete packed; }
@@ -62,6 +88,17 @@ void release_linear(void*, PackedLinear* packed) { delete packed; }
 size_t linear_bytes(void*, const PackedLinear* packed) { return packed->bytes(); }
 
 }  // namespace
+
+PrecisionSupport cpu_precision(Precision precision) {
+  switch (precision) {
+    case Precision::kFp32:
+      return {true, "every processor computes in it"};
+    case Precision::kBf16:
+      return {has_bf16(), bf16_reason()};
+    default:
+      return {false, "its kernels are not built yet"};
+  }
+}
 
 Result<std::shared_ptr<Device>> make_cpu_device(int threads) {
   ACD_RETURN_IF_ERROR(select_isa_from_environment());
@@ -73,6 +110,7 @@ Result<std::shared_ptr<Device>> make_cpu_device(int threads) {
   table.self = new CpuContext(threads > 0 ? threads : allowed);
   table.destroy = destroy;
   table.last_error = last_error;
+  table.check_precision = check_precision;
   table.alloc = alloc;
   table.release = release;
   table.upload = copy;
@@ -83,7 +121,7 @@ Result<std::shared_ptr<Device>> make_cpu_device(int threads) {
   table.linear_bytes = linear_bytes;
   table.linear = entry<LinearParams, linear_cpu>;
   table.layer_norm = entry<LayerNormParams, layer_norm_cpu>;
-  table.attention = entry<AttentionParams, attention_cpu>;
+  table.attention = attention;
   table.patchify = entry<PatchifyParams, patchify_cpu>;
   table.assemble_tokens = entry<AssembleTokensParams, assemble_tokens_cpu>;
   table.gather_tokens = entry<GatherTokensParams, gather_tokens_cpu>;

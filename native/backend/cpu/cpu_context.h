@@ -48,6 +48,7 @@ class CpuContext {
 };
 
 // native/ops/<op>/<op>_cpu.cc
+PackedLinear pack_linear_cpu(CpuContext& cpu, const LinearWeights& w);
 void linear_cpu(CpuContext& cpu, const LinearParams& p);
 void layer_norm_cpu(CpuContext& cpu, const LayerNormParams& p);
 void attention_cpu(CpuContext& cpu, const AttentionParams& p);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "core/half.h"
+
 namespace acd {
 namespace {
 
@@ -11,7 +13,6 @@ constexpr int64_t kChunkColumns = 256;
 constexpr int64_t kTileRows = 288;
 constexpr int64_t kLooseStride = 16;
 constexpr size_t kLineBytes = 64;
-using F32 = dnnl::memory::data_type;
 
 // oneDNN asks OpenMP how many threads it may use; here the answer is one.
 class OneOmpThread {
@@ -27,8 +28,12 @@ class OneOmpThread {
   int before_;
 };
 
-dnnl::memory::desc rows_desc(int64_t rows, int64_t columns, int64_t stride) {
-  return dnnl::memory::desc({rows, columns}, F32::f32, dnnl::memory::dims{stride, 1});
+dnnl::memory::data_type dnnl_type(NumberType type) {
+  return type == NumberType::kF32 ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
+}
+
+dnnl::memory::desc rows_desc(NumberType type, int64_t rows, int64_t columns, int64_t stride) {
+  return dnnl::memory::desc({rows, columns}, dnnl_type(type), dnnl::memory::dims{stride, 1});
 }
 
 dnnl::primitive_attr attributes(Activation act, bool accumulate) {
@@ -64,12 +69,12 @@ size_t PackedLinear::bytes() const { return weights.bytes() + bias.bytes(); }
 
 Gemm::Gemm() : engine_(dnnl::engine::kind::cpu, 0) {}
 
-PackedLinear Gemm::pack(const LinearWeights& w) const {
+PackedLinear Gemm::layout(const LinearWeights& w) const {
   OneOmpThread serial;
-  dnnl::stream stream(engine_);
   PackedLinear packed;
   packed.n = w.n;
   packed.k = w.k;
+  packed.type = w.type;
   if (w.bias) {
     packed.bias = FloatBuffer(static_cast<size_t>(w.n));
     std::copy(w.bias, w.bias + w.n, packed.bias.data());
@@ -78,30 +83,41 @@ PackedLinear Gemm::pack(const LinearWeights& w) const {
   std::vector<size_t> offsets;
   for (int64_t n0 = 0; n0 < w.n; n0 += kChunkColumns) {
     PackedLinear::Chunk chunk{n0, std::min(kChunkColumns, w.n - n0), {}, nullptr};
-    const dnnl::memory::desc any({w.k, chunk.n}, F32::f32, dnnl::memory::format_tag::any);
+    const dnnl::memory::desc any({w.k, chunk.n}, dnnl_type(w.type), dnnl::memory::format_tag::any);
     // The layout must serve rows of any stride: asked about dense rows alone, oneDNN 2.6 picks one
     // for which strided rows only have its reference code, 20 times slower.
-    chunk.desc =
-        make_matmul(engine_, rows_desc(kTileRows, w.k, w.k + kLooseStride), any,
-                    dnnl::memory::desc(), rows_desc(kTileRows, chunk.n, chunk.n + kLooseStride),
-                    dnnl::primitive_attr())
-            .weights_desc();
+    chunk.desc = make_matmul(engine_, rows_desc(w.type, kTileRows, w.k, w.k + kLooseStride), any,
+                             dnnl::memory::desc(),
+                             rows_desc(w.type, kTileRows, chunk.n, chunk.n + kLooseStride),
+                             dnnl::primitive_attr())
+                     .weights_desc();
     offsets.push_back(bytes);
     bytes += (chunk.desc.get_size() + kLineBytes - 1) / kLineBytes * kLineBytes;
     packed.chunks.push_back(std::move(chunk));
   }
   packed.weights = AlignedBytes(bytes);
   for (size_t i = 0; i < offsets.size(); ++i) {
-    PackedLinear::Chunk& chunk = packed.chunks[i];
-    uint8_t* to = packed.weights.data() + offsets[i];
-    chunk.weights = to;
-    const dnnl::memory::desc plain({w.k, chunk.n}, F32::f32, dnnl::memory::dims{1, w.k});
-    dnnl::memory src(plain, engine_, const_cast<float*>(w.weight + chunk.n0 * w.k));
-    dnnl::memory dst(chunk.desc, engine_, to);
-    dnnl::reorder(src, dst).execute(stream, src, dst);
-    stream.wait();
+    packed.chunks[i].weights = packed.weights.data() + offsets[i];
   }
   return packed;
+}
+
+void Gemm::pack_chunk(const LinearWeights& w, const PackedLinear::Chunk& chunk) const {
+  OneOmpThread serial;
+  dnnl::stream stream(engine_);
+  const dnnl::memory::desc plain({w.k, chunk.n}, dnnl_type(w.type), dnnl::memory::dims{1, w.k});
+  const float* from = w.weight + chunk.n0 * w.k;
+  AlignedBytes rounded;
+  if (w.type == NumberType::kBf16) {
+    rounded = AlignedBytes(static_cast<size_t>(chunk.n * w.k) * sizeof(uint16_t));
+    auto* to = reinterpret_cast<uint16_t*>(rounded.data());
+    for (int64_t i = 0; i < chunk.n * w.k; ++i) to[i] = bf16_of_float(from[i]);
+  }
+  void* source = rounded.data() ? static_cast<void*>(rounded.data()) : const_cast<float*>(from);
+  dnnl::memory src(plain, engine_, source);
+  dnnl::memory dst(chunk.desc, engine_, const_cast<uint8_t*>(chunk.weights));
+  dnnl::reorder(src, dst).execute(stream, src, dst);
+  stream.wait();
 }
 
 std::shared_ptr<const Gemm::Tile> Gemm::tile(const Shape& shape, const PackedLinear::Chunk& chunk) {
@@ -109,10 +125,12 @@ std::shared_ptr<const Gemm::Tile> Gemm::tile(const Shape& shape, const PackedLin
   auto found = tiles_.find(shape);
   if (found != tiles_.end()) return found->second;
   OneOmpThread serial;
-  const auto bias = shape.bias ? rows_desc(1, shape.n, shape.n) : dnnl::memory::desc();
-  const auto desc = make_matmul(engine_, rows_desc(shape.rows, shape.k, shape.ldx), chunk.desc,
-                                bias, rows_desc(shape.rows, shape.n, shape.ldy),
-                                attributes(shape.act, shape.accumulate));
+  const auto bias =
+      shape.bias ? rows_desc(NumberType::kF32, 1, shape.n, shape.n) : dnnl::memory::desc();
+  const auto desc =
+      make_matmul(engine_, rows_desc(shape.x_type, shape.rows, shape.k, shape.ldx), chunk.desc,
+                  bias, rows_desc(shape.y_type, shape.rows, shape.n, shape.ldy),
+                  attributes(shape.act, shape.accumulate));
   auto tile = std::make_shared<Tile>();
   tile->primitive = dnnl::matmul(desc);
   tile->src = desc.src_desc();
@@ -125,11 +143,11 @@ std::shared_ptr<const Gemm::Tile> Gemm::tile(const Shape& shape, const PackedLin
 }
 
 void Gemm::run(const Tile& tile, const PackedLinear& weights, const PackedLinear::Chunk& chunk,
-               const float* x, float* y, void* scratch) const {
+               const void* x, void* y, void* scratch) const {
   OneOmpThread serial;
   dnnl::stream stream(engine_);
   std::unordered_map<int, dnnl::memory> args = {
-      {DNNL_ARG_SRC, dnnl::memory(tile.src, engine_, const_cast<float*>(x))},
+      {DNNL_ARG_SRC, dnnl::memory(tile.src, engine_, const_cast<void*>(x))},
       {DNNL_ARG_WEIGHTS, dnnl::memory(chunk.desc, engine_, const_cast<uint8_t*>(chunk.weights))},
       {DNNL_ARG_DST, dnnl::memory(tile.dst, engine_, y)},
       {DNNL_ARG_SCRATCHPAD, dnnl::memory(tile.scratchpad, engine_, scratch)}};

@@ -26,6 +26,7 @@ struct PackedLinear {
   };
   int64_t n;
   int64_t k;
+  NumberType type;
   std::vector<Chunk> chunks;
   AlignedBytes weights;  // of all chunks: one block is large enough for huge pages
   FloatBuffer bias;      // empty: none
@@ -39,9 +40,12 @@ class Gemm {
     Activation act;
     bool accumulate;
     bool bias;
+    NumberType x_type = NumberType::kF32;  // and of the weights
+    NumberType y_type = NumberType::kF32;
     bool operator<(const Shape& o) const {
-      return std::tie(rows, n, k, ldx, ldy, act, accumulate, bias) <
-             std::tie(o.rows, o.n, o.k, o.ldx, o.ldy, o.act, o.accumulate, o.bias);
+      return std::tie(rows, n, k, ldx, ldy, act, accumulate, bias, x_type, y_type) <
+             std::tie(o.rows, o.n, o.k, o.ldx, o.ldy, o.act, o.accumulate, o.bias, o.x_type,
+                      o.y_type);
     }
   };
 
@@ -54,12 +58,14 @@ class Gemm {
   };
 
   Gemm();
-  PackedLinear pack(const LinearWeights& weights) const;
+  // Room for the chunks and their layout; pack_chunk fills one, on any thread.
+  PackedLinear layout(const LinearWeights& weights) const;
+  void pack_chunk(const LinearWeights& weights, const PackedLinear::Chunk& chunk) const;
   // Compiles on first use and keeps it.
   std::shared_ptr<const Tile> tile(const Shape& shape, const PackedLinear::Chunk& chunk);
   // `scratch` holds tile.scratch_bytes.
   void run(const Tile& tile, const PackedLinear& weights, const PackedLinear::Chunk& chunk,
-           const float* x, float* y, void* scratch) const;
+           const void* x, void* y, void* scratch) const;
 
  private:
   dnnl::engine engine_;

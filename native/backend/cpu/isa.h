@@ -2,19 +2,26 @@
 // which makes every level testable on one machine.
 #pragma once
 
+#include <string>
+
 #include "core/status.h"
 
 namespace acd {
 
-enum class Isa { kBaseline, kAvx2, kAvx512 };
+enum class Isa { kBaseline, kAvx2, kAvx512, kAvx512Bf16 };
 
 const char* isa_name(Isa isa);
 Isa detected_isa();
 Isa current_isa();
 bool isa_forced();
 
-// Reads ACD_CLIP_ISA (baseline | avx2 | avx512) on first use and tells oneDNN, which must hear it
-// before its first primitive. An unknown level, or one that this machine lacks, is an error.
+// Whether products of bf16 numbers run at this level, and why (not): a sentence without a stop.
+bool has_bf16();
+std::string bf16_reason();
+
+// Reads ACD_CLIP_ISA (baseline | avx2 | avx512 | avx512_bf16) on first use and tells oneDNN, which
+// must hear it before its first primitive. An unknown level, or one that this machine lacks, is an
+// error.
 Status select_isa_from_environment();
 
 }  // namespace acd

@@ -1,4 +1,5 @@
-// Declares one kernel in every level's namespace and picks the level in use.
+// Declares one kernel in every level's namespace and picks the level in use. The level avx512_bf16
+// has kernels of its own for bf16 alone (*_bf16_isa.cc); everything else runs as at avx512.
 #pragma once
 
 #if defined(__x86_64__)
@@ -13,7 +14,7 @@
   signature;                       \
   }
 #define ACD_PICK_ISA(fn)                                    \
-  (::acd::current_isa() == ::acd::Isa::kAvx512 ? avx512::fn \
+  (::acd::current_isa() >= ::acd::Isa::kAvx512 ? avx512::fn \
    : ::acd::current_isa() == ::acd::Isa::kAvx2 ? avx2::fn   \
                                                : baseline::fn)
 #else
@@ -23,3 +24,8 @@
   }
 #define ACD_PICK_ISA(fn) (baseline::fn)
 #endif
+
+#define ACD_DECLARE_BF16(signature) \
+  namespace avx512_bf16 {           \
+  signature;                        \
+  }

@@ -12,7 +12,7 @@
 namespace acd {
 namespace ACD_ISA {
 
-#if defined(ACD_ISA_avx512)
+#if defined(ACD_ISA_avx512) || defined(ACD_ISA_avx512_bf16)
 constexpr int kLanes = 16;
 #elif defined(ACD_ISA_avx2)
 constexpr int kLanes = 8;
@@ -22,6 +22,8 @@ constexpr int kLanes = 4;
 
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef int32_t VecI __attribute__((vector_size(kLanes * 4)));
+typedef uint32_t VecU __attribute__((vector_size(kLanes * 4)));
+typedef uint16_t VecH __attribute__((vector_size(kLanes * 2)));
 
 static inline Vec load(const float* p) {
   Vec v;
@@ -30,6 +32,15 @@ static inline Vec load(const float* p) {
 }
 
 static inline void store(float* p, Vec v) { memcpy(p, &v, sizeof v); }
+
+// Rounded to bf16, ties to even; a NaN stays one. The first n lanes.
+static inline void store_bf16(uint16_t* p, Vec v, int n = kLanes) {
+  VecU bits;
+  memcpy(&bits, &v, sizeof bits);
+  const VecU rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  const VecH half = __builtin_convertvector(v == v ? rounded : (bits >> 16) | 0x40, VecH);
+  memcpy(p, &half, static_cast<size_t>(n) * sizeof(uint16_t));
+}
 
 static inline Vec splat(float x) { return x - Vec{}; }
 

@@ -5,10 +5,27 @@
 #include "ops/attention/attention_isa.h"
 
 namespace acd {
+namespace {
+
+struct Kernel {
+  void (*head)(const AttentionParams&, int64_t, int64_t, int64_t, int64_t, void*);
+  size_t (*scratch_bytes)(int64_t);
+};
+
+Kernel kernel_for(NumberType type) {
+#if defined(ACD_HAVE_avx512_bf16)
+  if (type == NumberType::kBf16)
+    return {avx512_bf16::attention_head, avx512_bf16::attention_scratch_bytes};
+#endif
+  ACD_ASSERT(type == NumberType::kF32);
+  return {ACD_PICK_ISA(attention_head), ACD_PICK_ISA(attention_scratch_bytes)};
+}
+
+}  // namespace
 
 void attention_cpu(CpuContext& cpu, const AttentionParams& p) {
-  const auto kernel = ACD_PICK_ISA(attention_head);
-  const size_t scratch_bytes = ACD_PICK_ISA(attention_scratch_bytes)(p.tokens);
+  const Kernel kernel = kernel_for(p.type);
+  const size_t scratch_bytes = kernel.scratch_bytes(p.tokens);
   // One tile a head, so that its keys are packed once; query rows are split only where there are
   // more threads than heads. Rows do not influence each other, so the split changes no byte.
   const int64_t heads = p.batch * p.heads;
@@ -19,7 +36,7 @@ void attention_cpu(CpuContext& cpu, const AttentionParams& p) {
     const int64_t head = tile / splits;
     const int64_t begin = tile % splits * rows;
     const int64_t end = std::min(p.tokens, begin + rows);
-    kernel(p, head / p.heads, head % p.heads, begin, end, cpu.scratch(scratch_bytes));
+    kernel.head(p, head / p.heads, head % p.heads, begin, end, cpu.scratch(scratch_bytes));
   });
 }
 

@@ -182,8 +182,8 @@ void attention_head(const AttentionParams& p, int64_t item, int64_t head, int64_
                     int64_t row_end, void* scratch) {
   const int64_t width = p.heads * kD;
   const int64_t stride = 3 * width;
-  const float* q = p.qkv + item * p.tokens * stride + head * kD;
-  float* out = p.out + item * p.tokens * width + head * kD;
+  const float* q = static_cast<const float*>(p.qkv) + item * p.tokens * stride + head * kD;
+  float* out = static_cast<float*>(p.out) + item * p.tokens * width + head * kD;
   const Layout l = layout_of(p.tokens, scratch);
   pack_keys_values(q + width, q + 2 * width, stride, p.tokens, l);
   for (int64_t row = row_begin; row < row_end; row += kBlockRows) {

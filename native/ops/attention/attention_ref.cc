@@ -1,6 +1,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/half.h"
 #include "ops/attention/attention.h"
 
 namespace acd {
@@ -8,9 +9,20 @@ namespace acd {
 void attention_ref(const AttentionParams& p) {
   const int64_t width = p.heads * kHeadWidth;
   std::vector<double> s(static_cast<size_t>(p.tokens));
+  std::vector<float> qkv(static_cast<size_t>(p.batch * p.tokens * 3 * width));
+  for (size_t i = 0; i < qkv.size(); ++i) {
+    qkv[i] = p.type == NumberType::kF32 ? static_cast<const float*>(p.qkv)[i]
+                                        : float_of_bf16(static_cast<const uint16_t*>(p.qkv)[i]);
+  }
+  const auto put = [&](int64_t i, float o) {
+    if (p.type == NumberType::kF32)
+      static_cast<float*>(p.out)[i] = o;
+    else
+      static_cast<uint16_t*>(p.out)[i] = bf16_of_float(o);
+  };
   for (int64_t b = 0; b < p.batch; ++b) {
     for (int64_t h = 0; h < p.heads; ++h) {
-      const float* q = p.qkv + b * p.tokens * 3 * width + h * kHeadWidth;
+      const float* q = qkv.data() + b * p.tokens * 3 * width + h * kHeadWidth;
       for (int64_t i = 0; i < p.tokens; ++i) {
         const int64_t keys = p.causal ? i + 1 : p.tokens;
         double top = -INFINITY, total = 0;
@@ -25,7 +37,7 @@ void attention_ref(const AttentionParams& p) {
         for (int64_t d = 0; d < kHeadWidth; ++d) {
           double o = 0;
           for (int64_t j = 0; j < keys; ++j) o += s[j] * q[j * 3 * width + 2 * width + d];
-          p.out[(b * p.tokens + i) * width + h * kHeadWidth + d] = static_cast<float>(o / total);
+          put((b * p.tokens + i) * width + h * kHeadWidth + d, static_cast<float>(o / total));
         }
       }
     }

@@ -1,7 +1,9 @@
 #include "ops/attention/attention.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <vector>
 
 #include "op_test.h"
 #include "plain_f32.h"
@@ -132,6 +134,179 @@ TEST_CASE("attention does not hide a NaN in a query, a key or a value") {
     value.v(at, 5) = nan;
     const Floats by_query = run(*device, query), by_value = run(*device, value);
     const Floats by_key = run(*device, key);
+    for (int64_t t = 0; t < 67; ++t) {
+      const int64_t row = t * kHeadWidth;
+      CHECK((t == at ? all_nan(&by_query.data()[row], 64) : all_finite(&by_query.data()[row], 64)));
+      CHECK(all_nan(by_value.data() + row + 5, 1));
+    }
+    CHECK(all_nan(by_key.data(), by_key.size()));
+  }
+}
+
+// ---------------------------------------------------------------------------------------- in bf16
+//
+// With the exact weights p_j (their sum is 1) and output o = sum p_j v_j, the kernel computes
+// sum p'_j v_j / sum p'_j with p'_j = c p_j (1 + d_j), |d_j| <= d: rounding to bf16 gives 2^-8, the
+// polynomial of 2^x 3e-6, and the score of key j, a sum of 64 exact products scaled and shifted in
+// f32, changes the weight by 72 u A with u = 2^-24 and A the largest sum |q k| / 8. What all keys
+// share (c) cancels. As sum p_j (v_j - o) = 0, the result is off by d / (1 - d) sum p_j |v_j - o|.
+// Both sums over T keys round in f32: 2 (T + 4) u sum p_j |v_j|. The output is rounded to bf16
+// once.
+
+namespace {
+
+AttentionParams bf16_params(const Problem& p, const void* qkv, void* out) {
+  return {qkv, out, p.c.batch, p.c.tokens, p.c.heads, p.c.causal, NumberType::kBf16};
+}
+
+Bf16s run_bf16(const Device& device, const Problem& p) {
+  const Bf16s qkv = rounded(p.qkv);
+  Bf16s out(p.c.batch * p.c.tokens * p.width);
+  REQUIRE(device.attention(bf16_params(p, qkv.data(), out.data())).ok());
+  return out;
+}
+
+// One row of one head: its exact output, and what it may be off by.
+void bf16_row(const Problem& p, const float* head, int64_t i, float* o, float* allowed) {
+  const int64_t stride = 3 * p.width, keys = p.c.causal ? i + 1 : p.c.tokens;
+  const float* q = head + i * stride;
+  std::vector<double> weight(static_cast<size_t>(keys));
+  double top = -INFINITY, total = 0, size = 0;
+  for (int64_t j = 0; j < keys; ++j) {
+    const float* k = head + j * stride + p.width;
+    double s = 0, a = 0;
+    for (int64_t d = 0; d < kHeadWidth; ++d) {
+      s += double{q[d]} * k[d];
+      a += std::fabs(double{q[d]} * k[d]);
+    }
+    weight[static_cast<size_t>(j)] = s / 8;
+    top = std::max(top, s / 8);
+    size = std::max(size, a / 8);
+  }
+  for (double& w : weight) total += w = std::exp(w - top);
+  const double off = kRoundoffBf16 + 3e-6 + 72 * kRoundoffF32 * size;
+  REQUIRE(off < 0.5);
+  for (int64_t d = 0; d < kHeadWidth; ++d) {
+    const float* v = head + 2 * p.width + d;
+    double mean = 0, spread = 0, magnitude = 0;
+    for (int64_t j = 0; j < keys; ++j)
+      mean += weight[static_cast<size_t>(j)] / total * v[j * stride];
+    for (int64_t j = 0; j < keys; ++j) {
+      const double w = weight[static_cast<size_t>(j)] / total;
+      spread += w * std::fabs(v[j * stride] - mean);
+      magnitude += w * std::fabs(double{v[j * stride]});
+    }
+    const double e =
+        off / (1 - off) * spread + 2 * static_cast<double>(keys + 4) * kRoundoffF32 * magnitude;
+    o[d] = static_cast<float>(mean);
+    allowed[d] = static_cast<float>(e + kRoundoffBf16 * (std::fabs(mean) + e) + 1e-30);
+  }
+}
+
+void check_bf16(const Device& device, const Problem& p) {
+  CAPTURE(p.c.tokens);
+  CAPTURE(p.c.heads);
+  const Floats exact = widened(rounded(p.qkv));
+  Floats expected = p.blank(), allowed = p.blank();
+  for (int64_t b = 0; b < p.c.batch; ++b) {
+    for (int64_t h = 0; h < p.c.heads; ++h) {
+      const float* head = exact.data() + b * p.c.tokens * 3 * p.width + h * kHeadWidth;
+      for (int64_t i = 0; i < p.c.tokens; ++i) {
+        const int64_t to = (b * p.c.tokens + i) * p.width + h * kHeadWidth;
+        bf16_row(p, head, i, expected.data() + to, allowed.data() + to);
+      }
+    }
+  }
+  check_within(p.c.causal ? "attention bf16 causal" : "attention bf16",
+               widened(run_bf16(device, p)), expected, allowed);
+}
+
+}  // namespace
+
+TEST_CASE("attention in bf16 keeps its bound at every shape, with and without a causal mask") {
+  if (!multiplies_bf16()) return;
+  const auto device = test_device(2);
+  for (const Case& c : kCases) check_bf16(*device, Problem(c));
+  check_bf16(*device, Problem({1, 131, 2}, 12.0f));
+  check_bf16(*device, Problem({1, 131, 2, true}, 12.0f));
+}
+
+TEST_CASE("attention in bf16 keeps its bound at every small number of tokens") {
+  if (!multiplies_bf16()) return;
+  const auto device = test_device(1);
+  for (int64_t tokens = 1; tokens <= 140; ++tokens) {
+    check_bf16(*device, Problem({1, tokens, 1}));
+    check_bf16(*device, Problem({1, tokens, 1, true}));
+  }
+}
+
+TEST_CASE("attention_ref in bf16 is the exact result, rounded once") {
+  const Problem p({2, 65, 2, true});
+  const Bf16s qkv = rounded(p.qkv);
+  Bf16s out(p.c.batch * p.c.tokens * p.width);
+  attention_ref(bf16_params(p, qkv.data(), out.data()));
+  Problem wide = p;
+  wide.qkv = widened(qkv);
+  Floats exact = p.blank();
+  attention_ref(wide.params(exact));
+  CHECK(same_bytes(out, rounded(exact)));
+}
+
+TEST_CASE("attention in bf16 of huge logits stays between the smallest and largest value") {
+  if (!multiplies_bf16()) return;
+  for (bool causal : {false, true}) {
+    Problem p({1, 131, 1, causal}, 1e4f);
+    for (int64_t t = 0; t < 131; ++t) {
+      for (int64_t d = 0; d < kHeadWidth; ++d) p.v(t, d) *= 1e-4f;
+    }
+    const Floats out = widened(run_bf16(*test_device(1), p));
+    CHECK(all_finite(out.data(), out.size()));
+    CHECK(*std::max_element(out.data(), out.data() + out.size()) <= 1.001f);
+    CHECK(*std::min_element(out.data(), out.data() + out.size()) >= -1.001f);
+  }
+}
+
+TEST_CASE("attention in bf16 gives the same bytes on any threads, and alone as in a batch") {
+  if (!multiplies_bf16()) return;
+  for (const Case& c : {Case{1, 1370, 1}, Case{1, 577, 1, true}, Case{3, 65, 5}, Case{1, 3, 1}}) {
+    const Problem p(c);
+    check_same_bytes_on_any_threads([&](const Device& device) { return run_bf16(device, p); });
+  }
+  const Problem all({3, 77, 2, true});
+  const Bf16s together = run_bf16(*test_device(3), all);
+  const int64_t item = all.c.tokens * all.width;
+  for (int64_t b = 0; b < 3; ++b) {
+    Problem one({1, 77, 2, true});
+    std::copy_n(all.qkv.data() + b * 3 * item, 3 * item, one.qkv.data());
+    const Bf16s alone = run_bf16(*test_device(2), one);
+    CHECK(std::equal(alone.data(), alone.data() + item, together.data() + b * item));
+  }
+}
+
+TEST_CASE("attention in bf16: a causal row does not change when later tokens do") {
+  if (!multiplies_bf16()) return;
+  Problem p({1, 77, 1, true});
+  const Bf16s before = run_bf16(*test_device(1), p);
+  for (int64_t t = 50; t < 77; ++t) {
+    for (int64_t d = 0; d < kHeadWidth; ++d) p.k(t, d) = p.v(t, d) = 1e3f;
+  }
+  const Bf16s after = run_bf16(*test_device(1), p);
+  CHECK(std::equal(before.data(), before.data() + 50 * kHeadWidth, after.data()));
+}
+
+TEST_CASE("attention in bf16 does not hide a NaN in a query, a key or a value") {
+  if (!multiplies_bf16()) return;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto device = test_device(1);
+  for (int64_t at : {0, 37, 66}) {
+    CAPTURE(at);
+    Problem query({1, 67, 1}), key({1, 67, 1}), value({1, 67, 1});
+    query.q(at, 5) = nan;
+    key.k(at, 5) = nan;
+    value.v(at, 5) = nan;
+    const Floats by_query = widened(run_bf16(*device, query));
+    const Floats by_value = widened(run_bf16(*device, value));
+    const Floats by_key = widened(run_bf16(*device, key));
     for (int64_t t = 0; t < 67; ++t) {
       const int64_t row = t * kHeadWidth;
       CHECK((t == at ? all_nan(&by_query.data()[row], 64) : all_finite(&by_query.data()[row], 64)));

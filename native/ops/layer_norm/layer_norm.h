@@ -1,12 +1,15 @@
 // layer_norm: y = (x - mean) / sqrt(var + eps) * weight + bias, per row.
 //
-//   x, y [rows, width] with row strides ldx, ldy (elements), weight and bias [width]; f32; var is
-//   the biased variance; eps 1e-5 throughout CLIP. x and y may be the same. Gradient: with xh = (x
+//   x, y [rows, width] with row strides ldx, ldy (elements), weight and bias [width]; f32, y also
+//   rounded to bf16 for a product in that type; var is the biased variance; eps 1e-5 throughout
+//   CLIP. An f32 y may be x. Gradient: with xh = (x
 //   - mean) * rstd and g = dy * weight, dx = rstd * (g - mean(g) - xh * mean(g * xh)). Source:
 //   torch.nn.functional.layer_norm.
 #pragma once
 
 #include <cstdint>
+
+#include "core/number.h"
 
 namespace acd {
 
@@ -15,11 +18,12 @@ struct LayerNormParams {
   int64_t ldx;
   const float* weight;
   const float* bias;
-  float* y;
+  void* y;
   int64_t ldy;
   int64_t rows;
   int64_t width;
   float eps = 1e-5f;
+  NumberType y_type = NumberType::kF32;
 };
 
 void layer_norm_ref(const LayerNormParams& p);

@@ -4,20 +4,38 @@
 
 namespace acd {
 namespace ACD_ISA {
+namespace {
 
-void layer_norm_rows(const LayerNormParams& p, int64_t begin, int64_t end) {
+inline void put(float* y, Vec v) { store(y, v); }
+inline void put(uint16_t* y, Vec v) { store_bf16(y, v); }
+
+inline void put_one(float* y, float v) { *y = v; }
+inline void put_one(uint16_t* y, float v) { store_bf16(y, splat(v), 1); }
+
+template <typename T>
+void normalise_rows(const LayerNormParams& p, int64_t begin, int64_t end) {
   const int64_t n = p.width;
   const int64_t full = n / kLanes * kLanes;
   for (int64_t r = begin; r < end; ++r) {
     const float* x = p.x + r * p.ldx;
-    float* y = p.y + r * p.ldy;
+    T* y = static_cast<T*>(p.y) + r * p.ldy;
     float mean, rstd;
     row_moments(x, n, p.eps, &mean, &rstd);
     for (int64_t i = 0; i < full; i += kLanes) {
-      store(y + i, (load(x + i) - mean) * rstd * load(p.weight + i) + load(p.bias + i));
+      put(y + i, (load(x + i) - mean) * rstd * load(p.weight + i) + load(p.bias + i));
     }
-    for (int64_t i = full; i < n; ++i) y[i] = (x[i] - mean) * rstd * p.weight[i] + p.bias[i];
+    for (int64_t i = full; i < n; ++i)
+      put_one(y + i, (x[i] - mean) * rstd * p.weight[i] + p.bias[i]);
   }
+}
+
+}  // namespace
+
+void layer_norm_rows(const LayerNormParams& p, int64_t begin, int64_t end) {
+  if (p.y_type == NumberType::kF32)
+    normalise_rows<float>(p, begin, end);
+  else
+    normalise_rows<uint16_t>(p, begin, end);
 }
 
 }  // namespace ACD_ISA

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "core/half.h"
 #include "ops/layer_norm/layer_norm.h"
 
 namespace acd {
@@ -13,8 +14,12 @@ void layer_norm_ref(const LayerNormParams& p) {
     for (int64_t i = 0; i < p.width; ++i) var += (x[i] - mean) * (x[i] - mean);
     var /= static_cast<double>(p.width);
     for (int64_t i = 0; i < p.width; ++i) {
-      p.y[r * p.ldy + i] =
+      const auto y =
           static_cast<float>((x[i] - mean) / std::sqrt(var + p.eps) * p.weight[i] + p.bias[i]);
+      if (p.y_type == NumberType::kF32)
+        static_cast<float*>(p.y)[r * p.ldy + i] = y;
+      else
+        static_cast<uint16_t*>(p.y)[r * p.ldy + i] = bf16_of_float(y);
     }
   }
 }

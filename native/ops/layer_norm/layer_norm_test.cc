@@ -104,3 +104,29 @@ TEST_CASE("layer_norm passes a NaN on to its row and to no other") {
     }
   }
 }
+
+TEST_CASE("layer_norm to bf16 gives the f32 result, rounded to nearest") {
+  const auto device = test_device(2);
+  const auto to_bf16 = [&](const Problem& p) {
+    Bf16s y(p.ys.cells());
+    Floats unused(p.ys.cells());
+    LayerNormParams params = p.params(unused);
+    params.y = y.data();
+    params.y_type = NumberType::kBf16;
+    REQUIRE(device->layer_norm(params).ok());
+    return y;
+  };
+  for (const Case& c : kCases) {
+    const Problem p(c);
+    CHECK(same_bytes(to_bf16(p), rounded(run(*device, p))));
+  }
+  for (int64_t width = 1; width <= 70; ++width) {
+    const Problem p({3, width, 1}, 1e4f);
+    CHECK(same_bytes(to_bf16(p), rounded(run(*device, p))));
+  }
+  Problem nan({2, 67});
+  nan.x[5] = std::numeric_limits<float>::quiet_NaN();
+  const Floats y = widened(to_bf16(nan));
+  CHECK(all_nan(y.data(), 67));
+  CHECK(all_finite(y.data() + 67, 67));
+}

@@ -1,8 +1,10 @@
 // linear: y = act(x W^T + b) + residual.
 //
-//   x [rows, k] with row stride ldx, W [n, k], b [n] or null, y [rows, n] with row stride ldy; f32.
+//   x [rows, k] with row stride ldx, W [n, k], b [n] or null, y [rows, n] with row stride ldy.
+//   All f32, or in bf16: W is rounded to bf16 once, x is bf16, products are exact and their sum, b,
+//   act and residual are f32; y is f32, or rounded to bf16 at the end (`y_type`).
 //   act: none | exact GELU x Phi(x) | QuickGELU x sigmoid(1.702 x) | LeakyReLU(0.01).
-//   residual: when `accumulate`, the old contents of y are added after b (act must be none).
+//   residual: when `accumulate`, the old contents of y (f32) are added after b (act must be none).
 //   Gradients: dx = dy W, dW = dy^T x, db = sum of dy over rows (dy already through act').
 //   Source: torch.nn.Linear; the MLP and attention projections of CLIP's ResidualAttentionBlock.
 //
@@ -13,6 +15,8 @@
 #pragma once
 
 #include <cstdint>
+
+#include "core/number.h"
 
 namespace acd {
 
@@ -25,13 +29,14 @@ struct LinearWeights {
   const float* bias;    // [n] or null
   int64_t n;
   int64_t k;
+  NumberType type = NumberType::kF32;  // that of x, and what W is rounded to
 };
 
 struct LinearParams {
-  const float* x;
+  const void* x;  // of the type that the weights were packed for
   int64_t ldx;
   const PackedLinear* weights;
-  float* y;
+  void* y;
   int64_t ldy;
   int64_t rows;
   Activation act = Activation::kNone;
@@ -39,6 +44,7 @@ struct LinearParams {
   int64_t batch = 1;    // items, each `rows` rows
   int64_t batch_x = 0;  // stride between items of x, elements
   int64_t batch_y = 0;
+  NumberType y_type = NumberType::kF32;
 };
 
 void linear_ref(const LinearParams& p, const LinearWeights& w);

@@ -6,6 +6,13 @@
 
 namespace acd {
 
+PackedLinear pack_linear_cpu(CpuContext& cpu, const LinearWeights& w) {
+  PackedLinear packed = cpu.gemm().layout(w);
+  cpu.run(static_cast<int64_t>(packed.chunks.size()),
+          [&](int64_t i) { cpu.gemm().pack_chunk(w, packed.chunks[static_cast<size_t>(i)]); });
+  return packed;
+}
+
 void linear_cpu(CpuContext& cpu, const LinearParams& p) {
   const PackedLinear& w = *p.weights;
   const RowTiles rows(p.rows);
@@ -17,18 +24,24 @@ void linear_cpu(CpuContext& cpu, const LinearParams& p) {
     for (int last_chunk = 0; last_chunk < 2; ++last_chunk) {
       const auto& chunk = w.chunks[last_chunk ? static_cast<size_t>(chunks - 1) : 0];
       const int64_t height = last_row ? rows.size(rows.count - 1) : rows.height;
-      kinds[last_row][last_chunk] = cpu.gemm().tile(
-          {height, chunk.n, w.k, p.ldx, p.ldy, p.act, p.accumulate, w.bias.size() > 0}, chunk);
+      kinds[last_row][last_chunk] =
+          cpu.gemm().tile({height, chunk.n, w.k, p.ldx, p.ldy, p.act, p.accumulate,
+                           w.bias.size() > 0, w.type, p.y_type},
+                          chunk);
     }
   }
+  const auto* x = static_cast<const uint8_t*>(p.x);
+  auto* y = static_cast<uint8_t*>(p.y);
+  const auto x_bytes = static_cast<int64_t>(bytes_of(w.type));
+  const auto y_bytes = static_cast<int64_t>(bytes_of(p.y_type));
   cpu.run(chunks * p.batch * rows.count, [&](int64_t index) {
     const int64_t row = index % rows.count;
     const int64_t item = index / rows.count % p.batch;
     const int64_t column = index / rows.count / p.batch;
     const auto& chunk = w.chunks[static_cast<size_t>(column)];
     const Gemm::Tile& tile = *kinds[row + 1 == rows.count][column + 1 == chunks];
-    cpu.gemm().run(tile, w, chunk, p.x + item * p.batch_x + rows.begin(row) * p.ldx,
-                   p.y + item * p.batch_y + rows.begin(row) * p.ldy + chunk.n0,
+    cpu.gemm().run(tile, w, chunk, x + (item * p.batch_x + rows.begin(row) * p.ldx) * x_bytes,
+                   y + (item * p.batch_y + rows.begin(row) * p.ldy + chunk.n0) * y_bytes,
                    cpu.scratch(tile.scratch_bytes));
   });
 }

@@ -147,3 +147,132 @@ TEST_CASE("linear passes a NaN on to its row and to no other") {
     }
   }
 }
+
+// ---------------------------------------------------------------------------------------- in bf16
+//
+// y = round(act(s)), s = sum of k products + b [+ residual]. A product of two bf16 numbers is exact
+// in f32, so s makes at most k + 3 roundings of f32, each of a partial sum no larger than
+// S = sum |x w| + |b| + |residual|: |error of s| <= (k + 3) u S with u = 2^-24. GELU and QuickGELU
+// steepen that by at most 1.13, and their own evaluation costs |s| 2^-20. An output in bf16 is
+// rounded once more, by 2^-8 of itself at most.
+
+namespace {
+
+struct Bf16Run {
+  Bf16Run(const Problem& p, bool bf16_out) : p(p), x(rounded(p.x)), bf16_out(bf16_out) {}
+
+  LinearWeights weights() const {
+    LinearWeights w = p.weights();
+    w.type = NumberType::kBf16;
+    return w;
+  }
+  LinearParams params(const void* from, void* to, NumberType y_type, const PackedLinear* packed,
+                      Activation act) const {
+    LinearParams l{from, p.xs.ld,        packed,    to,        p.ys.ld,  p.c.rows,
+                   act,  p.v.accumulate, p.c.batch, p.xs.item, p.ys.item};
+    l.y_type = y_type;
+    return l;
+  }
+  Floats run(const std::shared_ptr<Device>& device) const {
+    auto packed = Linear::make(device, weights());
+    REQUIRE(packed.ok());
+    Floats y = p.y;
+    Bf16s half(p.y.size());
+    void* to = bf16_out ? static_cast<void*>(half.data()) : y.data();
+    const NumberType type = bf16_out ? NumberType::kBf16 : NumberType::kF32;
+    REQUIRE(device->linear(params(x.data(), to, type, packed.value().packed(), p.v.act)).ok());
+    return bf16_out ? widened(half) : y;
+  }
+  // Unrounded.
+  Floats expected(Activation act) const {
+    Floats y = p.y;
+    linear_ref(params(x.data(), y.data(), NumberType::kF32, nullptr, act), weights());
+    return y;
+  }
+  // S of the comment above.
+  Floats magnitudes() const {
+    Problem a = p;
+    for (Floats* f : {&a.x, &a.weight, &a.bias}) {
+      for (int64_t i = 0; i < f->size(); ++i) (*f)[i] = std::fabs((*f)[i]);
+    }
+    if (p.v.accumulate) {
+      for (int64_t i = 0; i < a.y.size(); ++i) a.y[i] = std::fabs(a.y[i]);
+    }
+    return Bf16Run(a, false).expected(Activation::kNone);
+  }
+  void check(const std::shared_ptr<Device>& device) const {
+    CAPTURE(p.c.rows);
+    CAPTURE(p.c.k);
+    CAPTURE(p.c.n);
+    const Floats y = expected(p.v.act), s = expected(Activation::kNone), sizes = magnitudes();
+    const bool smooth = p.v.act == Activation::kGelu || p.v.act == Activation::kQuickGelu;
+    Floats allowed(y.size());
+    for (int64_t i = 0; i < y.size(); ++i) {
+      double e = static_cast<double>(p.c.k + 3) * kRoundoffF32 * std::fabs(double{sizes[i]});
+      if (smooth) e = 1.13 * e + 0x1p-20 * std::fabs(double{s[i]});
+      if (bf16_out) e += kRoundoffBf16 * (std::fabs(double{y[i]}) + e);
+      allowed[i] = static_cast<float>(e + 1e-30);
+    }
+    const std::string name = std::string(p.v.name) + (bf16_out ? " bf16" : " bf16 to f32");
+    check_within(name.c_str(), run(device), y, allowed);
+  }
+
+  const Problem& p;
+  Bf16s x;
+  bool bf16_out;
+};
+
+}  // namespace
+
+TEST_CASE("linear in bf16 keeps its bound at every shape, activation and stride") {
+  if (!multiplies_bf16()) return;
+  const auto device = test_device(2);
+  for (const Variant& v : kVariants) {
+    for (const Case& c : kCases) {
+      const Problem p(c, v);
+      Bf16Run(p, false).check(device);
+      if (!v.accumulate) Bf16Run(p, true).check(device);
+    }
+  }
+}
+
+TEST_CASE("linear in bf16 keeps its bound at every small width and depth") {
+  if (!multiplies_bf16()) return;
+  const auto device = test_device(1);
+  for (int64_t n = 1; n <= 70; ++n) {
+    const Problem p({3, 71 - n, n, 1}, kVariants[static_cast<size_t>(n) % 5]);
+    Bf16Run(p, n % 2 == 0).check(device);
+  }
+}
+
+TEST_CASE("linear in bf16 gives the same bytes on any number of threads and alone as in a batch") {
+  if (!multiplies_bf16()) return;
+  for (const Variant& v : kVariants) {
+    const Problem all({290, 31, 259, 2, 3}, v);
+    const Floats together = Bf16Run(all, !v.accumulate).run(test_device(1));
+    for (int threads : {2, 3, 8})
+      CHECK(same_bytes(Bf16Run(all, !v.accumulate).run(test_device(threads)), together));
+    for (int64_t b = 0; b < all.c.batch; ++b) {
+      Problem one({all.c.rows, all.c.k, all.c.n, all.c.gap, 1}, all.v);
+      std::copy_n(all.x.data() + b * all.xs.item, one.x.size(), one.x.data());
+      if (v.accumulate) std::copy_n(all.y.data() + b * all.ys.item, one.y.size(), one.y.data());
+      const Floats alone = Bf16Run(one, !v.accumulate).run(test_device(2));
+      CHECK(
+          std::equal(alone.data(), alone.data() + alone.size(), together.data() + b * all.ys.item));
+    }
+  }
+}
+
+TEST_CASE("linear in bf16 passes a NaN on to its row and to no other") {
+  if (!multiplies_bf16()) return;
+  for (const Variant& v : kVariants) {
+    CAPTURE(v.name);
+    Problem p({67, 33, 19, 1}, v);
+    p.x[40 * p.xs.ld + 7] = std::numeric_limits<float>::quiet_NaN();
+    const Floats y = Bf16Run(p, !v.accumulate).run(test_device(2));
+    for (int64_t r = 0; r < p.c.rows; ++r) {
+      const float* row = y.data() + r * p.ys.ld;
+      CHECK((r == 40 ? all_nan(row, p.c.n) : all_finite(row, p.c.n)));
+    }
+  }
+}

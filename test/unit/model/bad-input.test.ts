@@ -131,7 +131,13 @@ describe('a checkpoint', () => {
     copyFileSync(suite.file, file);
     const plan = planModel({ bundle: await readCheckpoint(file) });
     truncateSync(file, 1_000_000);
-    const spec = { ...plan, shareKey: '', threads: 1, queueLimit: 1 };
+    const spec = {
+      ...plan,
+      precision: 'fp32' as const,
+      shareKey: '',
+      threads: 1,
+      queueLimit: 1,
+    };
     await expect(native().load(spec, () => {}).result).rejects.toMatchObject({
       code: 'ERR_ACD_CHECKPOINT_CORRUPT',
       message: expect.stringContaining(`${file} ends inside tensor `),
@@ -140,7 +146,14 @@ describe('a checkpoint', () => {
 
   test('that vanishes after it was parsed is not found', async () => {
     const plan = planModel({ bundle: await readCheckpoint(suite.file) });
-    const spec = { ...plan, files: ['/nonexistent/x'], shareKey: '', threads: 1, queueLimit: 1 };
+    const spec = {
+      ...plan,
+      files: ['/nonexistent/x'],
+      precision: 'fp32' as const,
+      shareKey: '',
+      threads: 1,
+      queueLimit: 1,
+    };
     await expect(native().load(spec, () => {}).result).rejects.toMatchObject({
       code: 'ERR_ACD_FILE_NOT_FOUND',
     });
@@ -211,7 +224,18 @@ describe('load', () => {
       'ERR_ACD_INVALID_ARG',
       /'auto', 'cpu', 'cuda' or 'cuda:N'/,
     ],
-    ['precision bf16', { precision: 'bf16' }, 'ERR_ACD_UNSUPPORTED', /Precision bf16/],
+    [
+      'precision int8',
+      { precision: 'int8' },
+      'ERR_ACD_UNSUPPORTED',
+      /Precision int8 cannot be used on cpu: its kernels are not built yet/,
+    ],
+    [
+      'precision fp16',
+      { precision: 'fp16' },
+      'ERR_ACD_UNSUPPORTED',
+      /Precision fp16 cannot be used on cpu: /,
+    ],
     ['another precision', { precision: 'fp8' }, 'ERR_ACD_INVALID_ARG', /for precision/],
     ['an unknown option', { imagesize: 84 }, 'ERR_ACD_UNKNOWN_OPTION', /did you mean "imageSize"/],
     [
