@@ -10,8 +10,9 @@
 // threads, the same synthetic weights (written once into --cache, 1.7 GB for ViT-L, with the
 // exported graphs beside them). A side that cannot be had is listed with the reason.
 //
-// Before anything is timed every fp32 side's map must agree to 2e-5 of the largest value, and every
-// other side's must be within 0.02 of fp32 in the mean. Then the sides take turns, picture by picture,
+// Every fp32 side's map must agree to 2e-5 of the largest value, and every other side's must be within
+// 0.02 of fp32 in the mean, first in a round that is not timed: a peer that is further off leaves the
+// run and is listed, ours ends it. Then the sides take turns, picture by picture,
 // beginning with another one in every round; each map of each round is compared with fp32's.
 // A ratio is the median of the rounds' own ratios. --resume adds rounds to those of an earlier file
 // of the same commit and settings. --compare holds the ratios to the peers that both runs have
@@ -46,6 +47,8 @@ const WIDTH = 640;
 const HEIGHT = 480;
 /** Threads of the side that just ran may still spin for a moment. */
 const PAUSE_MS = 250;
+/** Memory that must be left when all are loaded: one side's activations, and the rest of the machine. */
+const ROOM = 1.5 * 2 ** 30;
 
 const args = options(import.meta.url, {
   size: 'vitl14-518',
@@ -103,7 +106,10 @@ async function main() {
   for (const { name, reason } of missing) console.log(`not measured: ${name}: ${reason}`);
   await readThrough(bundle);
   const results = [];
-  for (const side of sides) results.push(await prepare(side));
+  for (const side of [...sides]) {
+    const ready = await prepare(side).catch((error) => drop(side, error.message));
+    if (ready) results.push(ready);
+  }
   console.log(`${versionsLine(results)}\n`);
 
   await round(0, results, false);
@@ -113,10 +119,31 @@ async function main() {
     await peaks.take();
     await round(i, results, true);
     process.stderr.write(`round ${i} of ${first + rounds - 1}\n`);
+    // A long run that is cut off can go on with --resume.
+    save(resumed ? joinRuns(resumed.sides, results) : results);
   }
   await peaks.take();
   for (const [i, { child }] of sides.entries()) results[i].memory = await child.ask('memory');
   report(resumed ? joinRuns(resumed.sides, results) : results);
+}
+
+/** A side that cannot go on leaves the run and is listed with the reason; ours may not. */
+async function drop(side, reason) {
+  if (side.kind === 'ours') throw new Error(`${side.name}: ${reason}`);
+  process.stderr.write(`${side.name} is left out: ${reason}\n`);
+  missing.push({ key: side.key, name: side.name, reason });
+  sides.splice(sides.indexOf(side), 1);
+  await side.child.end();
+}
+
+/** Bytes that could be had without swapping. */
+function availableMemory() {
+  try {
+    const kib = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
+    return kib === undefined ? Number.POSITIVE_INFINITY : 1024 * kib;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
 }
 
 /** Into the page cache: no side shall pay for the disk alone. */
@@ -128,6 +155,9 @@ async function prepare({ key, name, kind, precision, settings, child, load }) {
   const { versions, isa } = await child.ask('hello', { threads });
   const { ms } = await child.ask('load', load);
   process.stderr.write(`loaded ${name}: ${(ms / 1000).toFixed(1)} s\n`);
+  const left = availableMemory();
+  if (left < ROOM)
+    throw new Error(`${(left / 2 ** 30).toFixed(1)} GiB of memory were left beside it`);
   return {
     key,
     name,
@@ -178,10 +208,10 @@ async function round(number, results, keep) {
     await sleep(PAUSE_MS);
   }
   rmSync(shape.file);
-  check(number, answers, results, keep);
+  await check(number, answers, results, keep);
 }
 
-function check(number, answers, results, keep) {
+async function check(number, answers, results, keep) {
   const reference =
     answers[
       Math.max(
@@ -191,8 +221,9 @@ function check(number, answers, results, keep) {
     ];
   const top = reference.map.reduce((a, b) => Math.max(a, b), 0);
   const low = reference.map.reduce((a, b) => Math.min(a, b), 1);
+  const wrong = [];
   for (const [i, answer] of answers.entries()) {
-    const { name, precision } = results[i];
+    const { precision } = results[i];
     const difference = { ...apart(answer.map, reference.map), range: top - low };
     const score = Math.abs(answer.score - reference.score);
     const bad =
@@ -200,14 +231,16 @@ function check(number, answers, results, keep) {
         ? !(difference.max <= TOLERANCE * top && score <= TOLERANCE)
         : !(difference.mean <= BROKEN);
     if (bad) {
-      throw new Error(
-        `${name}, picture ${number}: the map is ${difference.max} (mean ${difference.mean}) from fp32's, the score ${score}`,
-      );
-    }
-    if (keep) {
+      const what = `picture ${number}: the map is ${difference.max} (mean ${difference.mean}) from fp32's, the score ${score}`;
+      wrong.push([i, what]);
+    } else if (keep) {
       const { ms, cpuMs } = answer;
       results[i].rounds.push({ round: number, ms, cpuMs, difference });
     }
+  }
+  for (const [i, what] of wrong.reverse()) {
+    await drop(sides[i], what);
+    results.splice(i, 1);
   }
 }
 
@@ -239,9 +272,10 @@ function ids(sentences) {
   });
 }
 
-function report(results) {
+/** Everything measured, as --json writes it. */
+function summary(results) {
   const published = args.size === 'vitl14-518' && threads === 2;
-  const result = {
+  return {
     machine: here,
     size: args.size,
     peaks: peaks.summary(),
@@ -249,6 +283,14 @@ function report(results) {
     missing,
     ...(published && { targets: targets(results) }),
   };
+}
+
+function save(results) {
+  if (args.json) writeFileSync(args.json, `${JSON.stringify(summary(results), null, 1)}\n`);
+}
+
+function report(results) {
+  const result = summary(results);
   const range = Math.max(...results[0].rounds.map((r) => r.difference.range));
   console.log(sidesTable(results));
   console.log(
@@ -260,7 +302,8 @@ function report(results) {
   console.log(describePeaks(result.peaks));
   for (const s of results.filter((r) => r.settings)) console.log(`${s.name}: ${s.settings}`);
   if (result.targets) console.log(`\n${targetsTable(result.targets)}`);
-  if (args.json) writeFileSync(args.json, `${JSON.stringify(result, null, 1)}\n`);
+  save(results);
+  for (const { name, reason } of missing) console.log(`not measured: ${name}: ${reason}`);
   if (old) compare(results);
 }
 
