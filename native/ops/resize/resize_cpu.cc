@@ -2,13 +2,12 @@
 #include <cmath>
 #include <cstring>
 
+#include "backend/cpu/isa.h"
 #include "ops/resize/resize.h"
+#include "ops/resize/resize_isa.h"
 
 namespace acd {
 namespace {
-
-constexpr int kFractionBits = 22;
-constexpr int32_t kHalf = 1 << (kFractionBits - 1);
 
 Status check_extents(int w, int h, int channels, int dw, int dh) {
   for (int side : {w, h, dw, dh}) {
@@ -33,26 +32,9 @@ double cubic(double x) {
   return 0.0;
 }
 
-inline uint8_t to_u8(int32_t sum) {
-  const int32_t v = sum >> kFractionBits;
-  return static_cast<uint8_t>(v < 0 ? 0 : v > 255 ? 255 : v);
-}
-
-template <int C>
-void horizontal(const BicubicAxis& axis, const uint8_t* src, int w, int rows, uint8_t* dst) {
-  const int dw = static_cast<int>(axis.first.size());
-  for (int y = 0; y < rows; ++y, src += static_cast<size_t>(w) * C) {
-    for (int x = 0; x < dw; ++x, dst += C) {
-      const uint8_t* p = src + static_cast<size_t>(axis.first[x]) * C;
-      const int32_t* k = axis.weights.data() + static_cast<size_t>(x) * axis.taps;
-      int32_t sum[C];
-      for (int c = 0; c < C; ++c) sum[c] = kHalf;
-      for (int t = 0; t < axis.count[x]; ++t, p += C) {
-        for (int c = 0; c < C; ++c) sum[c] += p[c] * k[t];
-      }
-      for (int c = 0; c < C; ++c) dst[c] = to_u8(sum[c]);
-    }
-  }
+ResizeTaps taps_of(const BicubicAxis& axis) {
+  return {axis.first.data(), axis.count.data(), axis.weights.data(), axis.taps,
+          static_cast<int>(axis.first.size())};
 }
 
 // Where Pillow's NEAREST reads: the position grows by repeated addition, whose rounding decides
@@ -109,7 +91,7 @@ BicubicAxis bicubic_axis(int in, int out) {
     }
     int32_t* fixed = axis.weights.data() + static_cast<size_t>(i) * axis.taps;
     for (int t = 0; t < count; ++t) {
-      const double v = weight[t] / total * (1 << kFractionBits);
+      const double v = weight[t] / total * (1 << kResizeFractionBits);
       fixed[t] = static_cast<int32_t>(v < 0 ? v - 0.5 : v + 0.5);
     }
     axis.first[i] = first;
@@ -120,32 +102,26 @@ BicubicAxis bicubic_axis(int in, int out) {
 
 void resize_horizontal_rows(const BicubicAxis& axis, const uint8_t* src, int w, int rows,
                             int channels, uint8_t* dst) {
-  switch (channels) {
-    case 1:
-      return horizontal<1>(axis, src, w, rows, dst);
-    case 2:
-      return horizontal<2>(axis, src, w, rows, dst);
-    case 3:
-      return horizontal<3>(axis, src, w, rows, dst);
-    default:
-      return horizontal<4>(axis, src, w, rows, dst);
+  const auto block = ACD_PICK_ISA(resize_horizontal_block);
+  const ResizeTaps taps = taps_of(axis);
+  const size_t wide = static_cast<size_t>(w) * channels;
+  const size_t narrow = static_cast<size_t>(taps.out) * channels;
+  std::vector<uint8_t> scratch((wide + narrow) * kResizeRows);
+  for (int y = 0; y < rows; y += kResizeRows) {
+    block(taps, src + static_cast<size_t>(y) * wide, w, std::min(kResizeRows, rows - y), channels,
+          dst + static_cast<size_t>(y) * narrow, scratch.data());
   }
 }
 
 void resize_vertical_rows(const BicubicAxis& axis, const uint8_t* src, int row_bytes, int y0,
                           int y1, uint8_t* dst) {
-  std::vector<int32_t> sums(row_bytes);
+  const auto row = ACD_PICK_ISA(resize_vertical_row);
+  const ResizeTaps taps = taps_of(axis);
+  const auto bytes = static_cast<size_t>(row_bytes);
   for (int y = y0; y < y1; ++y) {
-    int32_t* sum = sums.data();
-    std::fill(sums.begin(), sums.end(), kHalf);
-    const uint8_t* row = src + static_cast<size_t>(axis.first[y]) * row_bytes;
-    const int32_t* k = axis.weights.data() + static_cast<size_t>(y) * axis.taps;
-    for (int t = 0; t < axis.count[y]; ++t, row += row_bytes) {
-      const int32_t kt = k[t];
-      for (int j = 0; j < row_bytes; ++j) sum[j] += row[j] * kt;
-    }
-    uint8_t* out = dst + static_cast<size_t>(y) * row_bytes;
-    for (int j = 0; j < row_bytes; ++j) out[j] = to_u8(sum[j]);
+    row(src + static_cast<size_t>(taps.first[y]) * bytes, bytes,
+        taps.weights + static_cast<size_t>(y) * taps.taps, taps.count[y],
+        dst + static_cast<size_t>(y) * bytes);
   }
 }
 
@@ -189,15 +165,27 @@ void resize_map_rows_f32(const float* src, int w, int h, float* dst, int dw, int
                          int y1) {
   std::vector<Lerp> columns(dw);
   for (int x = 0; x < dw; ++x) columns[x] = bilinear_tap(x, w, dw);
-  for (int y = y0; y < y1; ++y) {
-    const Lerp v = bilinear_tap(y, h, dh);
-    const float* upper = src + static_cast<size_t>(v.lo) * w;
-    const float* lower = src + static_cast<size_t>(v.hi) * w;
-    float* out = dst + static_cast<size_t>(y) * dw;
+  // Two source rows, stretched along x; the next output rows mostly lie between the same two.
+  std::vector<float> upper(dw), lower(dw);
+  int above = -1, below = -1;
+  const auto stretch = [&](int from, std::vector<float>& row) {
+    const float* in = src + static_cast<size_t>(from) * w;
     for (int x = 0; x < dw; ++x) {
       const Lerp& c = columns[x];
-      out[x] = mix(mix(upper[c.lo], upper[c.hi], c.t), mix(lower[c.lo], lower[c.hi], c.t), v.t);
+      row[x] = mix(in[c.lo], in[c.hi], c.t);
     }
+    return from;
+  };
+  for (int y = y0; y < y1; ++y) {
+    const Lerp v = bilinear_tap(y, h, dh);
+    if (v.lo == below) {
+      upper.swap(lower);
+      std::swap(above, below);
+    }
+    if (v.lo != above) above = stretch(v.lo, upper);
+    if (v.hi != below) below = stretch(v.hi, lower);
+    float* out = dst + static_cast<size_t>(y) * dw;
+    for (int x = 0; x < dw; ++x) out[x] = mix(upper[x], lower[x], v.t);
   }
 }
 
