@@ -3,6 +3,7 @@ import type { DetectJob, NativeDetection } from '../typings/native';
 import { callNative } from './binding';
 import { AcdClipError } from './errors';
 import { borrowRgb, type DecodedImage, decodeImage, type ImageInput } from './image';
+import { inOrder } from './in-order';
 import { AnomalyMap } from './model/anomaly-map';
 import { domainFor, promptsOf, regionsOf } from './model/detect-options';
 import { abortable, type LoadedModel, loadModel, orAborted } from './model/load';
@@ -197,8 +198,9 @@ export class AcdClip {
   }
 
   /**
-   * Scores pictures as they come, in order; decodes up to 8 ahead. Ends with its source, or with
-   * the first failure, or when the loop over it is left.
+   * Scores pictures as they come, in order; decodes up to 8 ahead, while earlier ones are computed.
+   * A result is given as soon as it is there, however long the next picture takes to come. Ends
+   * with its source, or with the first failure, or when the loop over it is left.
    *
    * @throws AcdClipError as detect
    */
@@ -211,22 +213,11 @@ export class AcdClip {
     const plan = this.#plan('detectStream', options);
     const stop = new AbortController();
     const signal = plan.signal ? AbortSignal.any([plan.signal, stop.signal]) : stop.signal;
-    const ahead: Promise<Detection>[] = [];
     const window = Math.min(LOOKAHEAD, this.#model.queueLimit);
+    const shared = { ...plan, signal };
     let index = 0;
-    try {
-      for await (const image of images) {
-        const found = this.#detect(image, { ...plan, signal }, `images[${index++}]`);
-        // A failure is seen when its turn comes; until then it must not count as unhandled.
-        found.catch(() => {});
-        ahead.push(found);
-        if (ahead.length >= window) yield await ahead.shift()!;
-      }
-      while (ahead.length > 0) yield await ahead.shift()!;
-    } finally {
-      stop.abort();
-      await Promise.allSettled(ahead);
-    }
+    const detect = (image: ImageInput) => this.#detect(image, shared, `images[${index++}]`);
+    yield* inOrder(images, window, detect, () => stop.abort());
   }
 
   /**

@@ -461,8 +461,9 @@ declare class AcdClip {
      */
     detectBatch(images: readonly ImageInput[], options?: DetectOptions): Promise<Detection[]>;
     /**
-     * Scores pictures as they come, in order; decodes up to 8 ahead. Ends with its source, or with
-     * the first failure, or when the loop over it is left.
+     * Scores pictures as they come, in order; decodes up to 8 ahead, while earlier ones are computed.
+     * A result is given as soon as it is there, however long the next picture takes to come. Ends
+     * with its source, or with the first failure, or when the loop over it is left.
      *
      * @throws AcdClipError as detect
      */

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { AcdClip } from '../acd-clip';
 import { AcdClipError, type AcdClipErrorCode } from '../errors';
+import { inOrder } from '../in-order';
 import type { Detection, DetectOptions } from '../model/types';
 import {
   addDetectOptions,
@@ -10,7 +11,6 @@ import {
   readDetectOptions,
 } from './detect-options';
 import { EXIT } from './exit';
-import { inOrder } from './in-order';
 import { expandInputs } from './inputs';
 import { type Io, note } from './io';
 import { loadModel } from './model-options';

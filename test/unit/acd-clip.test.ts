@@ -400,6 +400,44 @@ describe('detectStream', () => {
     expect(received).toBe(30);
   });
 
+  test('gives a result while the source waits for it before sending more', async () => {
+    let answered: () => void = () => {};
+    async function* conversation(): AsyncGenerator<ImageInput> {
+      for (let i = 0; i < 3; i++) {
+        const answer = new Promise<void>((resolve) => {
+          answered = resolve;
+        });
+        yield picture(i);
+        await answer;
+      }
+    }
+    let received = 0;
+    for await (const _ of suite.model.detectStream(conversation(), NUT)) {
+      received++;
+      answered();
+    }
+    expect(received).toBe(3);
+  });
+
+  test('reads and decodes the next pictures while one is computed', async () => {
+    const png = await pngOf(picture(3));
+    let reading = 0;
+    let most = 0;
+    /** A picture whose bytes take a while to come, as from a slow disk. */
+    const slow = () =>
+      Readable.from(
+        (async function* () {
+          most = Math.max(most, ++reading);
+          await new Promise((resolve) => setTimeout(resolve, 30));
+          reading--;
+          yield png;
+        })(),
+      );
+    const found = await suite.model.detectBatch(Array.from({ length: 24 }, slow), NUT);
+    expect(found.length).toBe(24);
+    expect(most).toBe(8);
+  });
+
   test('left early, closes its source and leaves nothing running', async () => {
     const { state, images } = source(1000);
     for await (const _ of suite.model.detectStream(images, NUT)) break;

@@ -1,8 +1,9 @@
 // The pieces under the commands: rows as text, names of drawings, work in order.
-import { inOrder } from '../../../lib/cli/in-order';
+
 import { FORMATS, formatter } from '../../../lib/cli/output';
 import { pictureAt } from '../../../lib/cli/picture';
 import { PictureFiles } from '../../../lib/cli/picture-files';
+import { inOrder } from '../../../lib/in-order';
 
 const row = { path: 'a.png', score: 0.25, parts: { cls: 0.25, mapMax: 0.25 } };
 
