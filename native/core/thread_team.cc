@@ -7,8 +7,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
-#include <cstring>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
 
 namespace acd {
 namespace {
@@ -16,25 +17,65 @@ namespace {
 // Between two ops of a layer a worker spins this long before it sleeps: about what waking it costs.
 constexpr auto kSpin = std::chrono::microseconds(30);
 
-int cgroup_quota_cpus() {
-  long long quota = 0, period = 0;
-  if (FILE* f = std::fopen("/sys/fs/cgroup/cpu.max", "r")) {
-    char text[64] = {};
-    const bool two = std::fscanf(f, "%63s %lld", text, &period) == 2;
-    std::fclose(f);
-    if (two && std::strcmp(text, "max") != 0) quota = std::atoll(text);
+constexpr int kNoQuota = 1 << 20;
+
+// Quota and period of one cgroup, in whole processors.
+int quota_cpus(const std::string& quota, const std::string& period) {
+  const double q = std::atof(quota.c_str()), p = std::atof(period.c_str());
+  // "max" and -1 are no quota.
+  if (q <= 0 || p <= 0) return kNoQuota;
+  return static_cast<int>(std::clamp(std::ceil(q / p), 1.0, static_cast<double>(kNoQuota)));
+}
+
+std::string word_of(const std::string& file, int index) {
+  std::ifstream in(file);
+  std::string word;
+  for (int i = 0; i <= index; ++i) {
+    if (!(in >> word)) return "";
   }
-  if (quota <= 0 || period <= 0) return 1 << 20;
-  return static_cast<int>(std::max<long long>(1, (quota + period - 1) / period));
+  return word;
+}
+
+// The smallest quota of a cgroup and all above it. In a container the path may be the host's, of
+// which only the root is to be seen: what is not there is passed over.
+int cpus_along(const std::string& mount, std::string path) {
+  int least = kNoQuota;
+  for (;;) {
+    const std::string at = mount + path + "/";
+    least = std::min(least, quota_cpus(word_of(at + "cpu.max", 0), word_of(at + "cpu.max", 1)));
+    least = std::min(least, quota_cpus(word_of(at + "cpu.cfs_quota_us", 0),
+                                       word_of(at + "cpu.cfs_period_us", 0)));
+    const size_t slash = path.rfind('/');
+    if (slash == std::string::npos) return least;
+    path.resize(slash);
+  }
 }
 
 }  // namespace
+
+int cgroup_cpus(const std::string& root) {
+  int least = kNoQuota;
+  std::ifstream cgroups(root + "/proc/self/cgroup");
+  // hierarchy:controllers:/path, version 2 with no controllers.
+  for (std::string line; std::getline(cgroups, line);) {
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    const std::string path = line.substr(second + 1) == "/" ? "" : line.substr(second + 1);
+    std::vector<const char*> mounts;
+    if (controllers == ",,") mounts = {"", "/unified"};
+    if (controllers.find(",cpu,") != std::string::npos) mounts = {"/cpu", "/cpu,cpuacct"};
+    for (const char* mount : mounts)
+      least = std::min(least, cpus_along(root + "/sys/fs/cgroup" + mount, path));
+  }
+  return least;
+}
 
 int available_cpus() {
   int n = static_cast<int>(std::thread::hardware_concurrency());
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
-  return std::max(1, std::min(n, cgroup_quota_cpus()));
+  return std::max(1, std::min(n, cgroup_cpus()));
 }
 
 void step_behind() {

@@ -9,6 +9,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -16,8 +17,14 @@
 
 namespace acd {
 
-// Threads that affinity and the cgroup's CPU quota allow, at least 1.
+// Threads that affinity (cpusets included) and the CPU quotas of the process's cgroups allow, at
+// least 1.
 int available_cpus();
+
+// What the quotas alone allow, rounded up; 2^20 without any. Reads <root>/proc/self/cgroup and the
+// cgroup's files and those of all above it under <root>/sys/fs/cgroup: version 2 (cpu.max), version
+// 1 (cpu.cfs_quota_us) and both at once.
+int cgroup_cpus(const std::string& root = "");
 
 // Called by a thread that computes, for itself: steps behind the threads that answer (the event
 // loop above all), which on a machine without a spare core would otherwise wait for its time slice.

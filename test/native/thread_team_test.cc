@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <new>
 #include <set>
 #include <stdexcept>
@@ -155,6 +157,94 @@ TEST_CASE("all holders share one team; its threads end with the last holder") {
   CHECK(becomes(before));
   check_works(*ThreadTeam::shared());
   CHECK(becomes(before));
+}
+
+TEST_CASE("two callers at once never have more threads at work than one was to have") {
+  const auto team = ThreadTeam::shared();
+  std::atomic<int> at_work{0}, most{0};
+  const auto caller = [&] {
+    for (int i = 0; i < 50; ++i) {
+      team->run(16, 3, [&](int64_t) {
+        const int now = ++at_work;
+        for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
+        }
+        std::this_thread::sleep_for(std::chrono::microseconds(20));
+        --at_work;
+      });
+    }
+  };
+  std::thread first(caller), second(caller);
+  first.join();
+  second.join();
+  CHECK(most.load() <= 3);
+  CHECK(most.load() >= 2);
+}
+
+namespace {
+
+// A system's files, as a process of it sees them.
+struct System {
+  std::filesystem::path root;
+  System() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "acd-cgroup-XXXXXX").string();
+    root = mkdtemp(pattern.data());
+  }
+  ~System() { std::filesystem::remove_all(root); }
+  void write(const std::string& file, const std::string& text) const {
+    const std::filesystem::path path = root.string() + file;
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path) << text;
+  }
+  int cpus() const { return acd::cgroup_cpus(root.string()); }
+};
+
+}  // namespace
+
+TEST_CASE("CPU quotas are found in cgroups of both versions, and the smallest counts") {
+  constexpr int kNone = 1 << 20;
+  SUBCASE("without cgroups") {
+    const System s;
+    CHECK(s.cpus() == kNone);
+  }
+  SUBCASE("version 2: the process's own cgroup and those above") {
+    const System s;
+    s.write("/proc/self/cgroup", "0::/kube/pod/one\n");
+    s.write("/sys/fs/cgroup/kube/pod/one/cpu.max", "max 100000\n");
+    CHECK(s.cpus() == kNone);
+    s.write("/sys/fs/cgroup/kube/cpu.max", "400000 100000\n");
+    CHECK(s.cpus() == 4);
+    s.write("/sys/fs/cgroup/kube/pod/one/cpu.max", "150000 100000\n");
+    CHECK(s.cpus() == 2);
+    s.write("/sys/fs/cgroup/kube/pod/one/cpu.max", "1000 100000\n");
+    CHECK(s.cpus() == 1);
+  }
+  SUBCASE("version 2 in a container: its root, also when the path is the host's") {
+    const System s;
+    s.write("/sys/fs/cgroup/cpu.max", "200000 100000\n");
+    for (const char* path : {"0::/\n", "0::/docker/0123\n", "0::/../other\n"}) {
+      s.write("/proc/self/cgroup", path);
+      CHECK(s.cpus() == 2);
+    }
+  }
+  SUBCASE("version 1, beside an empty version 2") {
+    const System s;
+    s.write("/proc/self/cgroup", "5:cpuset:/x\n4:cpu,cpuacct:/batch\n1:name=systemd:/\n0::/\n");
+    s.write("/sys/fs/cgroup/cpu,cpuacct/batch/cpu.cfs_quota_us", "-1\n");
+    s.write("/sys/fs/cgroup/cpu,cpuacct/batch/cpu.cfs_period_us", "100000\n");
+    CHECK(s.cpus() == kNone);
+    s.write("/sys/fs/cgroup/cpu,cpuacct/batch/cpu.cfs_quota_us", "250000\n");
+    CHECK(s.cpus() == 3);
+    s.write("/sys/fs/cgroup/unified/cpu.max", "100000 100000\n");
+    CHECK(s.cpus() == 1);
+  }
+  SUBCASE("damaged files are no quota") {
+    const System s;
+    s.write("/proc/self/cgroup", "nonsense\n0::/a\n3:cpu\n");
+    for (const char* text : {"", "100000", "x y", "100000 0", "1e300 1e-300", "-5 100000"}) {
+      s.write("/sys/fs/cgroup/a/cpu.max", text);
+      CHECK(s.cpus() == kNone);
+    }
+  }
 }
 
 TEST_CASE("at least one processor is available") { CHECK(acd::available_cpus() >= 1); }
