@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "core/thread_team.h"
-#include "ops/preprocess/preprocess.h"
 #include "ops/resize/resize.h"
 
 namespace acd {
@@ -40,6 +39,8 @@ Status check_picture(const Picture& p, const ModelConfig& c) {
 // has under way.
 constexpr size_t kSpareCount = 8;
 constexpr size_t kSpareBytes = size_t{4} << 20;
+// More memory for resizing than this is given back: what one huge picture took.
+constexpr size_t kScratchBytes = size_t{16} << 20;
 
 bool all_finite(const std::vector<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
@@ -185,10 +186,20 @@ void Session::main() {
   }
   for (auto& entry : rest)
     entry->fail(Status(Code::kAborted, "the model was disposed before this call began"));
-  workspace_ = AcdClip::Workspace();
-  workspace_bytes_ = 0;
+  release_memory();
   model_.reset();
   if (closed_) closed_();
+}
+
+void Session::release_memory() {
+  workspace_ = AcdClip::Workspace();
+  workspace_bytes_ = 0;
+  preprocess_ = PreprocessScratch();
+  map_ = ResizeMapScratch();
+  normalised_ = std::vector<float>();
+  results_ = std::vector<ImageResult>();
+  std::lock_guard<std::mutex> lock(mutex_);
+  spare_pixels_.clear();
 }
 
 // Blocks for work; empty when closing. Neighbouring images go together, a text job goes alone.
@@ -246,18 +257,18 @@ void Session::run_images(Batch& batch) {
   Timing timing;
   const auto start = Clock::now();
   auto prepared = start, computed = start;
-  std::vector<ImageResult> results;
+  bool vectors = false;
   std::optional<StageClock> clock;
   const Status status = guarded([&]() -> Status {
-    std::vector<ImageRequest> requests;
-    bool vectors = false, stages = false;
+    bool stages = false;
+    requests_.clear();
     for (auto& entry : batch) {
       if (const auto* w = std::get_if<DetectWork>(&entry->work)) {
-        requests.push_back({w->job.text.data(), w->job.blur_taps, w->job.blur_sigma});
+        requests_.push_back({w->job.text.data(), w->job.blur_taps, w->job.blur_sigma});
         vectors |= w->job.debug;
         stages |= w->job.stages;
       } else {
-        requests.push_back({});
+        requests_.push_back({});
         vectors |= std::get<EmbedWork>(entry->work).job.patches;
       }
     }
@@ -265,7 +276,7 @@ void Session::run_images(Batch& batch) {
     prepared = Clock::now();
     if (stages) clock.emplace();
     ACD_RETURN_IF_ERROR(model_->encode_images(
-        workspace_, requests, vectors, [&] { return stop_requested(batch); }, results));
+        workspace_, requests_, vectors, [&] { return stop_requested(batch); }, results_));
     computed = Clock::now();
     return Status();
   });
@@ -278,9 +289,11 @@ void Session::run_images(Batch& batch) {
     Status own = status;
     if (own.ok() && (entry.cancelled || stop_running_))
       own = Status(Code::kAborted, "the call was cancelled");
-    if (own.ok()) own = guarded([&] { return finish(entry, results[i], timing, batch.size()); });
+    if (own.ok()) own = guarded([&] { return finish(entry, results_[i], timing, batch.size()); });
     if (!own.ok()) entry.fail(own);
   }
+  // Rarely asked for and large.
+  if (vectors) results_.clear();
 }
 
 // Room for the batch, and its pictures resized and normalised into it.
@@ -298,18 +311,18 @@ Status Session::prepare(Batch& batch, bool vectors) {
     workspace_.vectors = Floats();
   }
   const auto image_floats = static_cast<size_t>(3 * config_.image_size * config_.image_size);
-  std::vector<float> resized;
   for (int64_t item = 0; item < items; ++item) {
     Picture& picture = *std::visit([](auto& w) { return picture_of(w.job); },
                                    batch[static_cast<size_t>(item)]->work);
     const float* from = picture.tensor.data();
     if (picture.tensor.empty()) {
-      resized.resize(image_floats);
-      ACD_RETURN_IF_ERROR(preprocess_rgb8(picture.pixels.data(), static_cast<int>(picture.width),
-                                          static_cast<int>(picture.height),
-                                          static_cast<int>(config_.image_size), resized.data()));
+      normalised_.resize(image_floats);
+      ACD_RETURN_IF_ERROR(preprocess_rgb8(
+          picture.pixels.data(), static_cast<int>(picture.width), static_cast<int>(picture.height),
+          static_cast<int>(config_.image_size), normalised_.data(), preprocess_));
       keep_pixels(std::move(picture.pixels));
-      from = resized.data();
+      if (preprocess_.bytes() > kScratchBytes) preprocess_ = PreprocessScratch();
+      from = normalised_.data();
     }
     ACD_RETURN_IF_ERROR(model_->device()->upload(
         workspace_.image.data() + item * static_cast<int64_t>(image_floats), from,
@@ -352,7 +365,7 @@ Status Session::finish(Entry& entry, const ImageResult& result, Timing timing, s
   } else if (job.map == MapSize::kImage) {
     ACD_RETURN_IF_ERROR(resize_map_f32(result.map.data(), size, size, job.map_out,
                                        static_cast<int>(out.map.width),
-                                       static_cast<int>(out.map.height)));
+                                       static_cast<int>(out.map.height), map_));
   }
   if (job.debug) {
     out.debug = true;

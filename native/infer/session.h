@@ -21,6 +21,7 @@
 
 #include "infer/jobs.h"
 #include "model/acd_clip.h"
+#include "ops/preprocess/preprocess.h"
 
 namespace acd {
 
@@ -82,6 +83,7 @@ class Session {
   void run_text(Entry& entry);
   void run_images(Batch& batch);
   Status prepare(Batch& batch, bool vectors);
+  void release_memory();
   void keep_pixels(std::vector<uint8_t> pixels);
   Status finish(Entry& entry, const ImageResult& result, Timing timing, size_t batch);
   bool stop_requested(const Batch& batch) const;
@@ -91,7 +93,13 @@ class Session {
   const size_t queue_limit_;
   size_t max_batch_;
   std::shared_ptr<const AcdClip> model_;
+  // Made by the first batch and used again by all that follow; the scheduler thread's own.
   AcdClip::Workspace workspace_;
+  PreprocessScratch preprocess_;
+  ResizeMapScratch map_;
+  std::vector<float> normalised_;
+  std::vector<ImageRequest> requests_;
+  std::vector<ImageResult> results_;
   std::atomic<size_t> workspace_bytes_{0};
 
   mutable std::mutex mutex_;

@@ -147,6 +147,10 @@ Result<AcdClip::Workspace> AcdClip::make_workspace(int64_t items) const {
     return keep(Floats::make(device_, static_cast<size_t>(count)), to);
   };
   ACD_RETURN_IF_ERROR(make(items * 3 * s * s, ws.image));
+  const int64_t patch_floats = items * n * 3 * c.patch_size * c.patch_size;
+  // The patch rows borrow the MLP's buffer where they fit, as they do in every CLIP.
+  if (static_cast<size_t>(patch_floats) * sizeof(float) > ws.tower.hidden.size())
+    ACD_RETURN_IF_ERROR(make(patch_floats, ws.patches));
   ACD_RETURN_IF_ERROR(make(items * 2 * g * e, ws.text));
   ACD_RETURN_IF_ERROR(make(items * g * n * 2 * g, ws.dots));
   ACD_RETURN_IF_ERROR(make(items * g * e, ws.seg_mean));
@@ -199,14 +203,8 @@ Status AcdClip::run_vision(Workspace& ws, int64_t items, bool vectors,
   const ModelConfig& c = config_;
   const int64_t d = c.vision_width, n = c.patches(), t = n + 1, g = c.groups, e = c.embed_dim;
   const int64_t patch_columns = 3 * c.patch_size * c.patch_size;
-  // The patch rows borrow the MLP's buffer where they fit (they do for every CLIP).
-  Floats own_rows;
-  auto* rows = reinterpret_cast<float*>(ws.tower.hidden.data());
-  if (static_cast<size_t>(items * n * patch_columns) * sizeof(float) > ws.tower.hidden.size()) {
-    ACD_RETURN_IF_ERROR(
-        keep(Floats::make(device_, static_cast<size_t>(items * n * patch_columns)), own_rows));
-    rows = own_rows.data();
-  }
+  auto* rows =
+      ws.patches.size() > 0 ? ws.patches.data() : reinterpret_cast<float*>(ws.tower.hidden.data());
   ACD_RETURN_IF_ERROR(
       device_->patchify({ws.image.data(), rows, items, c.image_size, c.patch_size}));
   float* x = ws.tower.x.data();

@@ -53,7 +53,8 @@ class AcdClip {
   // Activations for up to `items` images, made once and reused.
   struct Workspace {
     int64_t items = 0;
-    Floats image;  // [items, 3, S, S], filled by the caller
+    Floats image;    // [items, 3, S, S], filled by the caller
+    Floats patches;  // [items, N, 3 p p]; empty where tower.hidden has room for them
     TowerActivations tower;
     AdapterActivations adapter;
     Floats text;      // [items, 2G, E]

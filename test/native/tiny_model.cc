@@ -142,6 +142,7 @@ struct FaultyDevice::Entries {
       return of(s).done(of(s).inner_->check_precision(precision));
     };
     t.alloc = [](void* s, void*, size_t bytes, void** out) {
+      ++of(s).allocations_;
       if (const int failed = of(s).enter()) return failed;
       return of(s).done(of(s).inner_->alloc(bytes, out));
     };

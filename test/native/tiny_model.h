@@ -46,6 +46,8 @@ class FaultyDevice {
   // The n-th fallible call from now on (1 = the next) runs out of memory; 0: none does.
   void fail_at(int64_t n) { left_ = n; }
   int64_t calls() const { return calls_; }
+  // Calls of alloc among them.
+  int64_t allocations() const { return allocations_; }
   // Uploads wait until the gate opens again.
   void close_gate();
   void open_gate();
@@ -62,6 +64,7 @@ class FaultyDevice {
   std::shared_ptr<Device> device_;
   std::atomic<int64_t> left_{0};
   std::atomic<int64_t> calls_{0};
+  std::atomic<int64_t> allocations_{0};
   std::mutex mutex_;
   std::condition_variable changed_;
   bool closed_ = false;

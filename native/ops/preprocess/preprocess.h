@@ -8,8 +8,10 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/status.h"
+#include "ops/resize/resize.h"
 
 namespace acd {
 
@@ -17,6 +19,15 @@ constexpr float kImageMean[3] = {0.48145466f, 0.4578275f, 0.40821073f};
 constexpr float kImageStd[3] = {0.26862954f, 0.26130258f, 0.27577711f};
 
 Status preprocess_rgb8(const uint8_t* src, int w, int h, int size, float* dst);
+
+// The same with memory of an earlier call, for whoever prepares picture after picture.
+struct PreprocessScratch {
+  ResizeScratch resize;
+  std::vector<uint8_t> resized;
+  size_t bytes() const { return resize.bytes() + resized.capacity(); }
+};
+Status preprocess_rgb8(const uint8_t* src, int w, int h, int size, float* dst,
+                       PreprocessScratch& scratch);
 
 // Rows y0 <= y < y1 of the normalisation alone: rgb u8 [size, size, 3], dst f32 [3, size, size].
 void normalise_rows_rgb8(const uint8_t* rgb, int size, float* dst, int y0, int y1);

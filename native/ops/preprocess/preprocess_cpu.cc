@@ -33,14 +33,21 @@ void normalise_rows_rgb8(const uint8_t* rgb, int size, float* dst, int y0, int y
 }
 
 Status preprocess_rgb8(const uint8_t* src, int w, int h, int size, float* dst) {
+  PreprocessScratch scratch;
+  return preprocess_rgb8(src, w, h, size, dst, scratch);
+}
+
+Status preprocess_rgb8(const uint8_t* src, int w, int h, int size, float* dst,
+                       PreprocessScratch& scratch) {
   if (size < 1 || size > kMaxResizeSide) {
     return Status(Code::kInvalidArg, "Expected a side between 1 and " +
                                          std::to_string(kMaxResizeSide) +
                                          " for preprocess but received " + std::to_string(size));
   }
-  std::vector<uint8_t> resized(static_cast<size_t>(size) * size * 3);
-  ACD_RETURN_IF_ERROR(resize_bicubic_u8(src, w, h, 3, resized.data(), size, size));
-  normalise_rows_rgb8(resized.data(), size, dst, 0, size);
+  scratch.resized.resize(static_cast<size_t>(size) * size * 3);
+  ACD_RETURN_IF_ERROR(
+      resize_bicubic_u8(src, w, h, 3, scratch.resized.data(), size, size, scratch.resize));
+  normalise_rows_rgb8(scratch.resized.data(), size, dst, 0, size);
   return Status();
 }
 

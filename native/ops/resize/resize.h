@@ -38,6 +38,24 @@ Status resize_nearest_u8(const uint8_t* src, int w, int h, int channels, uint8_t
                          int dh);
 Status resize_map_f32(const float* src, int w, int h, float* dst, int dw, int dh);
 
+// The same with memory and weights of an earlier call, for whoever resizes picture after picture.
+struct ResizeScratch;
+Status resize_bicubic_u8(const uint8_t* src, int w, int h, int channels, uint8_t* dst, int dw,
+                         int dh, ResizeScratch& scratch);
+
+// Where resize_map_f32 reads between, and two rows stretched along x; to be used again.
+struct ResizeMapScratch {
+  struct Lerp {
+    int lo = 0;
+    int hi = 0;
+    float t = 0;
+  };
+  std::vector<Lerp> columns;
+  std::vector<float> upper, lower;
+};
+Status resize_map_f32(const float* src, int w, int h, float* dst, int dw, int dh,
+                      ResizeMapScratch& scratch);
+
 // The weights of one bicubic axis: output i is the sum over t < count[i] of
 // weights[i * taps + t] * input[first[i] + t], 22 fractional bits.
 struct BicubicAxis {
@@ -48,18 +66,30 @@ struct BicubicAxis {
 };
 BicubicAxis bicubic_axis(int in, int out);
 
+struct ResizeScratch {
+  struct Axis {
+    int in = 0, out = 0;
+    BicubicAxis weights;
+  };
+  Axis across, down;
+  std::vector<uint8_t> middle;  // between the passes
+  std::vector<uint8_t> block;   // of resize_horizontal_rows
+  size_t bytes() const { return middle.capacity() + block.capacity(); }
+};
+
 // Pillow's exception for strips: more than 100 times as tall as wide, and becoming shorter.
 inline bool resize_is_vertical_first(int w, int h, int dh) { return h > 100LL * w && dh < h; }
 
-// Horizontal pass of `rows` rows: src [rows, w, channels] -> dst [rows, dw, channels].
+// Horizontal pass of `rows` rows: src [rows, w, channels] -> dst [rows, dw, channels]. `block` is
+// memory to work in.
 void resize_horizontal_rows(const BicubicAxis& axis, const uint8_t* src, int w, int rows,
-                            int channels, uint8_t* dst);
+                            int channels, uint8_t* dst, std::vector<uint8_t>& block);
 // Output rows y0 <= y < y1 of the vertical pass; src [h, row_bytes], dst [dh, row_bytes].
 void resize_vertical_rows(const BicubicAxis& axis, const uint8_t* src, int row_bytes, int y0,
                           int y1, uint8_t* dst);
 // Output rows y0 <= y < y1 of resize_map_f32 (dst is the whole output).
-void resize_map_rows_f32(const float* src, int w, int h, float* dst, int dw, int dh, int y0,
-                         int y1);
+void resize_map_rows_f32(const float* src, int w, int h, float* dst, int dw, int dh, int y0, int y1,
+                         ResizeMapScratch& scratch);
 
 // The meaning of the three in plain loops; linked into tests only.
 void resize_bicubic_u8_ref(const uint8_t* src, int w, int h, int channels, uint8_t* dst, int dw,

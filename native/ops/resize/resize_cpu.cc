@@ -32,6 +32,15 @@ double cubic(double x) {
   return 0.0;
 }
 
+void grow(std::vector<uint8_t>& memory, size_t bytes) {
+  if (memory.size() < bytes) memory.resize(bytes);
+}
+
+const BicubicAxis& axis_of(int in, int out, ResizeScratch::Axis& kept) {
+  if (kept.in != in || kept.out != out) kept = {in, out, bicubic_axis(in, out)};
+  return kept.weights;
+}
+
 ResizeTaps taps_of(const BicubicAxis& axis) {
   return {axis.first.data(), axis.count.data(), axis.weights.data(), axis.taps,
           static_cast<int>(axis.first.size())};
@@ -49,11 +58,7 @@ std::vector<int32_t> nearest_axis(int in, int out) {
   return from;
 }
 
-struct Lerp {
-  int lo;
-  int hi;
-  float t;
-};
+using Lerp = ResizeMapScratch::Lerp;
 
 Lerp bilinear_tap(int i, int in, int out) {
   const double s = std::clamp((i + 0.5) * (static_cast<double>(in) / out) - 0.5, 0.0, in - 1.0);
@@ -101,15 +106,15 @@ BicubicAxis bicubic_axis(int in, int out) {
 }
 
 void resize_horizontal_rows(const BicubicAxis& axis, const uint8_t* src, int w, int rows,
-                            int channels, uint8_t* dst) {
-  const auto block = ACD_PICK_ISA(resize_horizontal_block);
+                            int channels, uint8_t* dst, std::vector<uint8_t>& block) {
+  const auto pass = ACD_PICK_ISA(resize_horizontal_block);
   const ResizeTaps taps = taps_of(axis);
   const size_t wide = static_cast<size_t>(w) * channels;
   const size_t narrow = static_cast<size_t>(taps.out) * channels;
-  std::vector<uint8_t> scratch((wide + narrow) * kResizeRows);
+  grow(block, (wide + narrow) * kResizeRows);
   for (int y = 0; y < rows; y += kResizeRows) {
-    block(taps, src + static_cast<size_t>(y) * wide, w, std::min(kResizeRows, rows - y), channels,
-          dst + static_cast<size_t>(y) * narrow, scratch.data());
+    pass(taps, src + static_cast<size_t>(y) * wide, w, std::min(kResizeRows, rows - y), channels,
+         dst + static_cast<size_t>(y) * narrow, block.data());
   }
 }
 
@@ -127,22 +132,31 @@ void resize_vertical_rows(const BicubicAxis& axis, const uint8_t* src, int row_b
 
 Status resize_bicubic_u8(const uint8_t* src, int w, int h, int channels, uint8_t* dst, int dw,
                          int dh) {
+  ResizeScratch scratch;
+  return resize_bicubic_u8(src, w, h, channels, dst, dw, dh, scratch);
+}
+
+Status resize_bicubic_u8(const uint8_t* src, int w, int h, int channels, uint8_t* dst, int dw,
+                         int dh, ResizeScratch& scratch) {
   ACD_RETURN_IF_ERROR(check_extents(w, h, channels, dw, dh));
   const int wide = dw * channels, narrow = w * channels;
+  std::vector<uint8_t>& middle = scratch.middle;
   if (dw == w && dh == h) {
     std::memcpy(dst, src, static_cast<size_t>(narrow) * h);
   } else if (dh == h) {
-    resize_horizontal_rows(bicubic_axis(w, dw), src, w, h, channels, dst);
+    resize_horizontal_rows(axis_of(w, dw, scratch.across), src, w, h, channels, dst, scratch.block);
   } else if (dw == w) {
-    resize_vertical_rows(bicubic_axis(h, dh), src, narrow, 0, dh, dst);
+    resize_vertical_rows(axis_of(h, dh, scratch.down), src, narrow, 0, dh, dst);
   } else if (resize_is_vertical_first(w, h, dh)) {
-    std::vector<uint8_t> middle(static_cast<size_t>(narrow) * dh);
-    resize_vertical_rows(bicubic_axis(h, dh), src, narrow, 0, dh, middle.data());
-    resize_horizontal_rows(bicubic_axis(w, dw), middle.data(), w, dh, channels, dst);
+    grow(middle, static_cast<size_t>(narrow) * dh);
+    resize_vertical_rows(axis_of(h, dh, scratch.down), src, narrow, 0, dh, middle.data());
+    resize_horizontal_rows(axis_of(w, dw, scratch.across), middle.data(), w, dh, channels, dst,
+                           scratch.block);
   } else {
-    std::vector<uint8_t> middle(static_cast<size_t>(wide) * h);
-    resize_horizontal_rows(bicubic_axis(w, dw), src, w, h, channels, middle.data());
-    resize_vertical_rows(bicubic_axis(h, dh), middle.data(), wide, 0, dh, dst);
+    grow(middle, static_cast<size_t>(wide) * h);
+    resize_horizontal_rows(axis_of(w, dw, scratch.across), src, w, h, channels, middle.data(),
+                           scratch.block);
+    resize_vertical_rows(axis_of(h, dh, scratch.down), middle.data(), wide, 0, dh, dst);
   }
   return Status();
 }
@@ -161,12 +175,15 @@ Status resize_nearest_u8(const uint8_t* src, int w, int h, int channels, uint8_t
   return Status();
 }
 
-void resize_map_rows_f32(const float* src, int w, int h, float* dst, int dw, int dh, int y0,
-                         int y1) {
-  std::vector<Lerp> columns(dw);
+void resize_map_rows_f32(const float* src, int w, int h, float* dst, int dw, int dh, int y0, int y1,
+                         ResizeMapScratch& scratch) {
+  std::vector<Lerp>& columns = scratch.columns;
+  std::vector<float>&upper = scratch.upper, &lower = scratch.lower;
+  columns.resize(dw);
   for (int x = 0; x < dw; ++x) columns[x] = bilinear_tap(x, w, dw);
   // Two source rows, stretched along x; the next output rows mostly lie between the same two.
-  std::vector<float> upper(dw), lower(dw);
+  upper.resize(dw);
+  lower.resize(dw);
   int above = -1, below = -1;
   const auto stretch = [&](int from, std::vector<float>& row) {
     const float* in = src + static_cast<size_t>(from) * w;
@@ -190,8 +207,14 @@ void resize_map_rows_f32(const float* src, int w, int h, float* dst, int dw, int
 }
 
 Status resize_map_f32(const float* src, int w, int h, float* dst, int dw, int dh) {
+  ResizeMapScratch scratch;
+  return resize_map_f32(src, w, h, dst, dw, dh, scratch);
+}
+
+Status resize_map_f32(const float* src, int w, int h, float* dst, int dw, int dh,
+                      ResizeMapScratch& scratch) {
   ACD_RETURN_IF_ERROR(check_extents(w, h, 1, dw, dh));
-  resize_map_rows_f32(src, w, h, dst, dw, dh, 0, dh);
+  resize_map_rows_f32(src, w, h, dst, dw, dh, 0, dh, scratch);
   return Status();
 }
 

@@ -99,17 +99,35 @@ TEST_CASE("a constant picture stays constant at any size") {
   }
 }
 
+TEST_CASE("memory of earlier resizes changes nothing, whatever their sizes") {
+  acd::ResizeScratch scratch;
+  for (int round = 0; round < 2; ++round) {
+    for (const Shape& s : kShapes) {
+      for (int c = 1; c <= 4; ++c) {
+        const std::string shape = describe(s, c);
+        CAPTURE(shape);
+        const auto src = noise(static_cast<size_t>(s.w) * s.h * c, 9);
+        std::vector<uint8_t> fresh(static_cast<size_t>(s.dw) * s.dh * c), again(fresh);
+        REQUIRE(acd::resize_bicubic_u8(src.data(), s.w, s.h, c, fresh.data(), s.dw, s.dh).ok());
+        REQUIRE(acd::resize_bicubic_u8(src.data(), s.w, s.h, c, again.data(), s.dw, s.dh, scratch)
+                    .ok());
+        CHECK(again == fresh);
+      }
+    }
+  }
+}
+
 TEST_CASE("rows may be split between callers without changing a byte") {
   const int w = 53, h = 47, dw = 19, dh = 23, c = 3;
   const auto src = noise(static_cast<size_t>(w) * h * c, 5);
   std::vector<uint8_t> whole(static_cast<size_t>(dw) * dh * c), split(whole.size());
   REQUIRE(acd::resize_bicubic_u8(src.data(), w, h, c, whole.data(), dw, dh).ok());
-  std::vector<uint8_t> middle(static_cast<size_t>(dw) * h * c);
+  std::vector<uint8_t> middle(static_cast<size_t>(dw) * h * c), block;
   const acd::BicubicAxis across = acd::bicubic_axis(w, dw), down = acd::bicubic_axis(h, dh);
   for (int y = 0; y < h; y += 10) {
     acd::resize_horizontal_rows(across, src.data() + static_cast<size_t>(y) * w * c, w,
                                 std::min(10, h - y), c,
-                                middle.data() + static_cast<size_t>(y) * dw * c);
+                                middle.data() + static_cast<size_t>(y) * dw * c, block);
   }
   for (int y = 0; y < dh; y += 6) {
     acd::resize_vertical_rows(down, middle.data(), dw * c, y, std::min(y + 6, dh), split.data());
