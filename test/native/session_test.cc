@@ -268,30 +268,33 @@ TEST_CASE("every precision gives nearly the result of fp32, with less memory for
 }
 
 TEST_CASE("after the first picture of a size no other takes new memory to compute") {
-  FaultyDevice faulty(2);
-  Session session(loaded(faulty), 8);
-  DetectJob jobs[12];
-  std::vector<float> map(640 * 480);
-  for (DetectJob& job : jobs) {
-    job = detect_job(1, 640, 480);
-    job.map = MapSize::kImage;
-    job.map_out = map.data();
-  }
-  int64_t before_news = 0, before_calls = 0;
-  size_t before_bytes = 0;
-  for (int i = 0; i < 12; ++i) {
-    if (i == 4) {
-      before_news = acd::test::large_allocations();
-      before_calls = faulty.allocations();
-      before_bytes = live_bytes();
+  for (Precision precision : usable_precisions()) {
+    CAPTURE(precision_name(precision));
+    FaultyDevice faulty(2);
+    Session session(loaded(faulty, precision), 8);
+    DetectJob jobs[12];
+    std::vector<float> map(640 * 480);
+    for (DetectJob& job : jobs) {
+      job = detect_job(1, 640, 480);
+      job.map = MapSize::kImage;
+      job.map_out = map.data();
     }
-    auto answer = std::make_shared<Answer<Detection>>();
-    REQUIRE(session.submit(std::move(jobs[i]), into(answer)).ok());
-    REQUIRE(answer->get().first.ok());
+    int64_t before_news = 0, before_calls = 0;
+    size_t before_bytes = 0;
+    for (int i = 0; i < 12; ++i) {
+      if (i == 4) {
+        before_news = acd::test::large_allocations();
+        before_calls = faulty.allocations();
+        before_bytes = live_bytes();
+      }
+      auto answer = std::make_shared<Answer<Detection>>();
+      REQUIRE(session.submit(std::move(jobs[i]), into(answer)).ok());
+      REQUIRE(answer->get().first.ok());
+    }
+    CHECK(acd::test::large_allocations() == before_news);
+    CHECK(faulty.allocations() == before_calls);
+    CHECK(live_bytes() == before_bytes);
   }
-  CHECK(acd::test::large_allocations() == before_news);
-  CHECK(faulty.allocations() == before_calls);
-  CHECK(live_bytes() == before_bytes);
 }
 
 TEST_CASE("one call more than the queue's limit is refused, and the next call works") {
