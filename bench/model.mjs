@@ -16,7 +16,7 @@ import * as path from 'node:path';
 import { describeCheckpoint, promptsFor, starterModel } from '../lib/index.mjs';
 import { options, positive } from './lib/args.mjs';
 import { Child } from './lib/child.mjs';
-import { describeMachine, machine } from './lib/machine.mjs';
+import { describeMachine, describeOthers, machine, othersShare } from './lib/machine.mjs';
 import { bundleOf, sizeNamed } from './lib/models.mjs';
 import { describePeaks, Peaks } from './lib/peaks.mjs';
 import { precisions } from './lib/precisions.mjs';
@@ -51,6 +51,7 @@ const file = path.join(work, 'picture.rgb');
 writeFileSync(file, picture('model', WIDTH, HEIGHT));
 const shape = { file, width: WIDTH, height: HEIGHT };
 const peaks = new Peaks(threads);
+const others = [];
 const models = [];
 try {
   for (const name of args.model.split(',')) models.push(await measure(name));
@@ -70,7 +71,10 @@ async function measure(name) {
     // The starter takes milliseconds: more pictures cost little and make a p99.
     const count = name === 'starter' ? 20 * images : images;
     for (let i = 0; i < count; i++) {
-      if (i % Math.ceil(count / 10) === 0) await peaks.take();
+      if (i % Math.ceil(count / 10) === 0) {
+        others.push(await othersShare());
+        await peaks.take();
+      }
       for (const side of sides) await once(side);
     }
     for (const side of sides) {
@@ -155,7 +159,7 @@ function summary({ child, map, ms, pictures, many, ...side }, config) {
 function report() {
   const ceilings = peaks.summary();
   const gib = (bytes) => (bytes === undefined ? '-' : (bytes / 2 ** 30).toFixed(2));
-  console.log(`\n${describePeaks(ceilings)}\n`);
+  console.log(`\n${describePeaks(ceilings)}\n${describeOthers(others)}\n`);
   console.log(
     table(
       [
@@ -201,7 +205,7 @@ function report() {
       'profiles: against the peak of what the stage multiplies with (int8 attention: bf16), or of copying.\n' +
       'p99 of few pictures is their maximum. peak GiB: VmHWM, pages of the mapped file included.',
   );
-  const all = { machine: here, peaks: ceilings, models };
+  const all = { machine: here, peaks: ceilings, othersShare: others, models };
   if (args.json) writeFileSync(args.json, `${JSON.stringify(all, null, 1)}\n`);
 }
 

@@ -23,7 +23,7 @@ import * as path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promptsFor, tokenize } from '../../lib/index.mjs';
 import { options, positive } from '../lib/args.mjs';
-import { describeMachine, machine } from '../lib/machine.mjs';
+import { describeMachine, describeOthers, machine, othersShare } from '../lib/machine.mjs';
 import { bundleOf, sizeNamed } from '../lib/models.mjs';
 import { describePeaks, Peaks } from '../lib/peaks.mjs';
 import {
@@ -85,6 +85,7 @@ if (resumed && resumed.machine.commit !== here.commit) {
 const bundle = bundleOf(args.size, args.cache);
 const work = mkdtempSync(path.join(tmpdir(), 'acd-clip-compare-'));
 const peaks = new Peaks(threads);
+const others = [];
 const { sides, missing } = await startSides({
   wanted: args.sides?.split(','),
   python: args.python,
@@ -116,6 +117,7 @@ async function main() {
   const first =
     1 + Math.max(0, ...(resumed?.sides ?? []).flatMap((s) => s.rounds.map((r) => r.round)));
   for (let i = first; i < first + rounds; i++) {
+    others.push(await othersShare());
     await peaks.take();
     await round(i, results, true);
     process.stderr.write(`round ${i} of ${first + rounds - 1}\n`);
@@ -279,6 +281,7 @@ function summary(results) {
     machine: here,
     size: args.size,
     peaks: peaks.summary(),
+    othersShare: others,
     sides: results,
     missing,
     ...(published && { targets: targets(results) }),
@@ -300,6 +303,7 @@ function report(results) {
       'context). load: from a file in memory, compiling included. peak: VmHWM, file pages included.',
   );
   console.log(describePeaks(result.peaks));
+  console.log(describeOthers(others));
   for (const s of results.filter((r) => r.settings)) console.log(`${s.name}: ${s.settings}`);
   if (result.targets) console.log(`\n${targetsTable(result.targets)}`);
   save(results);

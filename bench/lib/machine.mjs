@@ -25,7 +25,7 @@ export function machine(threads) {
 }
 
 export function describeMachine(m) {
-  const busy = m.load > 0.5 ? '; BUSY: other work ran when this began, do not quote it' : '';
+  const busy = m.load > 0.5 ? ', so other work ran in the minute before' : '';
   return [
     `${m.cpu}, ${m.cpus} CPUs${m.threads === undefined ? '' : `, ${m.threads} threads`}, ${m.memoryGiB} GiB, ${m.platform}`,
     `acd-clip-native ${m.package} (${m.commit}), kernels ${m.isa}, oneDNN ${m.onednn}, ${m.compiler}, Node ${m.node}`,
@@ -52,6 +52,28 @@ function commit() {
   } catch {
     return 'no repository';
   }
+}
+
+/** Share of all processors that other work takes, 0..1, sampled while this process and its children rest. */
+export async function othersShare(ms = 300) {
+  const sum = () => {
+    const times = os.cpus().map((c) => c.times);
+    const all = times.reduce((t, c) => t + c.user + c.nice + c.sys + c.irq + c.idle, 0);
+    return { all, idle: times.reduce((t, c) => t + c.idle, 0) };
+  };
+  const before = sum();
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  const after = sum();
+  return 1 - (after.idle - before.idle) / (after.all - before.all);
+}
+
+/** A line about samples of othersShare. */
+export function describeOthers(shares) {
+  const most = Math.max(...shares);
+  const busy = most > 0.1 ? ': BUSY, do not quote it' : '';
+  const mean = shares.reduce((a, b) => a + b, 0) / shares.length;
+  const percent = (share) => `${Math.round(100 * share)} %`;
+  return `other work between the measurements: ${percent(mean)} of the processors, at most ${percent(most)}${busy}`;
 }
 
 /** Memory of this process, bytes; undefined where the system does not say. */
