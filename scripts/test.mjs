@@ -33,6 +33,7 @@ function native() {
     baseline: { ACD_CLIP_ISA: 'baseline' },
     avx2: { ACD_CLIP_ISA: 'avx2' },
     avx512: { ACD_CLIP_ISA: 'avx512' },
+    avx512_vnni: { ACD_CLIP_ISA: 'avx512_vnni' },
     avx512_bf16: { ACD_CLIP_ISA: 'avx512_bf16' },
     'CUDA, emulated': { ACD_TEST_DEVICE: 'cuda-emulated' },
   };

@@ -237,7 +237,9 @@ interface LoadOptions {
     /**
      * Number format of the products in both towers; the residual stream, the sums of a LayerNorm and
      * the adapter are fp32 always. 'auto' takes bf16 where the device multiplies it by itself, else
-     * fp32, and says why in precisionReason; a named one is strict. Default 'auto'.
+     * fp32, and says why in precisionReason; a named one is strict. 'int8' is never chosen by itself:
+     * there the picture's tower multiplies 8-bit numbers, what is left of both towers is in bf16 or
+     * fp32, and maps move by some thousandths. Default 'auto'.
      */
     precision?: 'auto' | Precision;
     /** Threads of one computation; default: all that affinity and cgroup allow. */
@@ -578,9 +580,11 @@ interface NativeKernels {
   ): NativeRegion[];
   /**
    * x [rows, k] -> act(x w^T + b) + residual, w [n, k]. A Uint16Array holds bf16 numbers: then w is
-   * rounded to bf16 and so is the result, unless a residual, which is f32, was added.
+   * rounded to bf16 and so is the result, unless a residual, which is f32, was added. A Uint8Array
+   * holds codes of quantize, with their `scales`: then w is rounded to 8 bits, a scale a row of w, and
+   * the result is f32.
    */
-  linear<X extends Float32Array | Uint16Array>(
+  linear<X extends Float32Array | Uint16Array | Uint8Array>(
     x: X,
     w: Float32Array,
     b: Float32Array | null,
@@ -589,7 +593,17 @@ interface NativeKernels {
     k: number,
     act: 'none' | 'gelu' | 'quickGelu' | 'leakyRelu',
     residual: Float32Array | null,
-  ): X | Float32Array;
+    scales?: Float32Array,
+  ): X extends Uint16Array ? Uint16Array | Float32Array : Float32Array;
+  /**
+   * x [rows, width], f32 or bf16 (Uint16Array) -> codes [rows, width] and scales [rows, 2], where
+   * x ~ scales[r][1] + scales[r][0] * codes[r][i].
+   */
+  quantize(
+    x: Float32Array | Uint16Array,
+    rows: number,
+    width: number,
+  ): { codes: Uint8Array; scales: Float32Array };
   /** x [rows, width] -> the same; `type` 'bf16' rounds the result. Default 'f32'. */
   layerNorm<T extends 'f32' | 'bf16' = 'f32'>(
     x: Float32Array,

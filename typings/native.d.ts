@@ -204,7 +204,7 @@ export interface LoadHandle {
 export interface NativeRuntimeInfo {
   version: string;
   compiler: string;
-  isa: string; // level in use: 'baseline' | 'avx2' | 'avx512' | 'avx512_bf16'
+  isa: string; // level in use: 'baseline' | 'avx2' | 'avx512' | 'avx512_vnni' | 'avx512_bf16'
   isaDetected: string;
   isaForced: boolean; // by ACD_CLIP_ISA
   onednn: string; // version
@@ -264,9 +264,11 @@ export interface NativeKernels {
   ): NativeRegion[];
   /**
    * x [rows, k] -> act(x w^T + b) + residual, w [n, k]. A Uint16Array holds bf16 numbers: then w is
-   * rounded to bf16 and so is the result, unless a residual, which is f32, was added.
+   * rounded to bf16 and so is the result, unless a residual, which is f32, was added. A Uint8Array
+   * holds codes of quantize, with their `scales`: then w is rounded to 8 bits, a scale a row of w, and
+   * the result is f32.
    */
-  linear<X extends Float32Array | Uint16Array>(
+  linear<X extends Float32Array | Uint16Array | Uint8Array>(
     x: X,
     w: Float32Array,
     b: Float32Array | null,
@@ -275,7 +277,17 @@ export interface NativeKernels {
     k: number,
     act: 'none' | 'gelu' | 'quickGelu' | 'leakyRelu',
     residual: Float32Array | null,
-  ): X | Float32Array;
+    scales?: Float32Array,
+  ): X extends Uint16Array ? Uint16Array | Float32Array : Float32Array;
+  /**
+   * x [rows, width], f32 or bf16 (Uint16Array) -> codes [rows, width] and scales [rows, 2], where
+   * x ~ scales[r][1] + scales[r][0] * codes[r][i].
+   */
+  quantize(
+    x: Float32Array | Uint16Array,
+    rows: number,
+    width: number,
+  ): { codes: Uint8Array; scales: Float32Array };
   /** x [rows, width] -> the same; `type` 'bf16' rounds the result. Default 'f32'. */
   layerNorm<T extends 'f32' | 'bf16' = 'f32'>(
     x: Float32Array,

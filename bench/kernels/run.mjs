@@ -22,6 +22,7 @@ const OPS = [
   'linear',
   'attention',
   'layer_norm',
+  'quantize',
   'patchify',
   'assemble_tokens',
   'gather_tokens',

@@ -48,6 +48,10 @@ class Call {
     return info_[i].IsTypedArray() &&
            info_[i].As<Napi::TypedArray>().TypedArrayType() == napi_uint16_array;
   }
+  bool is_codes(size_t i) const {
+    return info_[i].IsTypedArray() &&
+           info_[i].As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
+  }
   bool is_number(size_t i) const { return info_[i].IsNumber(); }
   bool is_null(size_t i) const { return info_[i].IsNull() || info_[i].IsUndefined(); }
 
@@ -167,6 +171,30 @@ Napi::Value regions(const Call& c) {
   return out;
 }
 
+// x is codes and the ninth argument their rows' scales and lows; the result is f32.
+Napi::Value linear_int8(const Call& c, LazyDevice& lazy, LinearParams p, const LinearWeights& w,
+                        std::vector<float> y) {
+  const int64_t ldx = (w.k + 3) / 4 * 4;
+  const auto codes = c.array<uint8_t>(0, "x", c.count(p.rows, w.k));
+  const auto scales = c.array<float>(8, "scales", c.count(p.rows, 2));
+  std::vector<uint8_t> padded(c.count(p.rows, ldx));
+  std::vector<RowScale> rows;
+  for (int64_t i = 0; i < p.rows; ++i) {
+    std::copy_n(codes.data() + i * w.k, w.k, padded.data() + i * ldx);
+    rows.push_back({scales[static_cast<size_t>(2 * i)], scales[static_cast<size_t>(2 * i + 1)]});
+  }
+  if (w.k > kMaxInt8Depth) c.bad("at most " + std::to_string(kMaxInt8Depth), "k of codes");
+  auto packed = Linear::make(lazy.shared(c), w);
+  c.check(packed.status());
+  p.x = padded.data();
+  p.ldx = ldx;
+  p.weights = packed.value().packed();
+  p.x_rows = rows.data();
+  p.y = y.data();
+  c.check(lazy.get(c).linear(p));
+  return float_array(c.env(), y);
+}
+
 Napi::Value linear(const Call& c, LazyDevice& lazy) {
   const auto rows = c.integer(3, "rows"), n = c.integer(4, "n"), k = c.integer(5, "k");
   const std::string name = c.string(6, "act");
@@ -181,10 +209,18 @@ Napi::Value linear(const Call& c, LazyDevice& lazy) {
   else if (name != "none")
     c.bad("none, gelu, quickGelu or leakyRelu", "act");
   if (has_residual && act != Activation::kNone) c.bad("act none together with a residual", "act");
-  Numbers x(c, 0, "x", c.count(rows, k));
   const auto w = c.array<float>(1, "w", c.count(n, k));
   std::vector<float> b;
   if (!c.is_null(2)) b = c.array<float>(2, "b", c.count(n));
+  if (c.is_codes(0)) {
+    std::vector<float> y(c.count(rows, n));
+    if (has_residual) y = c.array<float>(7, "residual", y.size());
+    LinearParams p{nullptr, 0, nullptr, nullptr, n, rows, act, has_residual};
+    return linear_int8(c, lazy, p,
+                       {w.data(), b.empty() ? nullptr : b.data(), n, k, NumberType::kInt8},
+                       std::move(y));
+  }
+  Numbers x(c, 0, "x", c.count(rows, k));
   Numbers y(has_residual ? NumberType::kF32 : x.type, c.count(rows, n));
   if (has_residual) y.f32 = c.array<float>(7, "residual", c.count(rows, n));
   auto packed =
@@ -194,6 +230,24 @@ Napi::Value linear(const Call& c, LazyDevice& lazy) {
   p.y_type = y.type;
   c.check(lazy.get(c).linear(p));
   return y.to_js(c.env());
+}
+
+Napi::Value quantize(const Call& c, LazyDevice& lazy) {
+  const auto rows = c.integer(1, "rows"), width = c.integer(2, "width");
+  Numbers x(c, 0, "x", c.count(rows, width));
+  std::vector<uint8_t> codes(c.count(rows, width));
+  std::vector<RowScale> of_rows(c.count(rows));
+  c.check(lazy.get(c).quantize(
+      {x.data(), width, x.type, codes.data(), width, of_rows.data(), rows, width}));
+  std::vector<float> scales;
+  for (const RowScale& row : of_rows) {
+    scales.push_back(row.scale);
+    scales.push_back(row.low);
+  }
+  Napi::Object out = Napi::Object::New(c.env());
+  out.Set("codes", fresh_array<uint8_t, Napi::Uint8Array>(c.env(), codes.data(), codes.size()));
+  out.Set("scales", float_array(c.env(), scales));
+  return out;
 }
 
 Napi::Value layer_norm(const Call& c, LazyDevice& lazy) {
@@ -374,6 +428,7 @@ Napi::Object make_kernels(Napi::Env env) {
   op("preprocess", [](const Call& c, LazyDevice&) { return preprocess(c); });
   op("regions", [](const Call& c, LazyDevice&) { return regions(c); });
   op("linear", linear);
+  op("quantize", quantize);
   op("layerNorm", layer_norm);
   op("attention", attention);
   op("convTokens", conv_tokens);

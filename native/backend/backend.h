@@ -36,6 +36,7 @@
 #include "ops/linear/linear.h"
 #include "ops/lora_blend/lora_blend.h"
 #include "ops/patchify/patchify.h"
+#include "ops/quantize/quantize.h"
 
 namespace acd {
 
@@ -71,6 +72,7 @@ struct BackendTable {
   int (*head)(void* self, void* stream, const HeadParams* p);
   int (*gate)(void* self, void* stream, const GateParams* p);
   int (*fuse_map)(void* self, void* stream, const FuseMapParams* p);
+  int (*quantize)(void* self, void* stream, const QuantizeParams* p);
 
   // Bytes that packed weights take on the device.
   size_t (*linear_bytes)(void* self, const PackedLinear* packed);

@@ -115,6 +115,7 @@ ACD_DEVICE_OP(lora_blend, LoraBlendParams)
 ACD_DEVICE_OP(head, HeadParams)
 ACD_DEVICE_OP(gate, GateParams)
 ACD_DEVICE_OP(fuse_map, FuseMapParams)
+ACD_DEVICE_OP(quantize, QuantizeParams)
 #undef ACD_DEVICE_OP
 
 }  // namespace acd

@@ -58,6 +58,7 @@ class Device {
   Status head(const HeadParams& p) const;
   Status gate(const GateParams& p) const;
   Status fuse_map(const FuseMapParams& p) const;
+  Status quantize(const QuantizeParams& p) const;
 
  private:
   // Ends the backend with its last user.
@@ -127,6 +128,7 @@ class Linear {
   static Result<Linear> make(std::shared_ptr<Device> device, const LinearWeights& weights) {
     Linear l;
     ACD_RETURN_IF_ERROR(device->pack_linear(weights, &l.packed_));
+    l.type_ = weights.type;
     l.device_ = std::move(device);
     return l;
   }
@@ -141,15 +143,18 @@ class Linear {
   Linear(const Linear&) = delete;
   Linear& operator=(const Linear&) = delete;
   const PackedLinear* packed() const { return packed_; }
+  NumberType type() const { return type_; }
 
  private:
   void swap(Linear& o) noexcept {
     std::swap(device_, o.device_);
     std::swap(packed_, o.packed_);
+    std::swap(type_, o.type_);
   }
 
   std::shared_ptr<Device> device_;
   PackedLinear* packed_ = nullptr;
+  NumberType type_ = NumberType::kF32;
 };
 
 }  // namespace acd

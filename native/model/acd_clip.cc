@@ -33,6 +33,7 @@ Result<std::shared_ptr<const AcdClip>> AcdClip::load(std::shared_ptr<Device> dev
   std::shared_ptr<AcdClip> model(new AcdClip());
   model->config_ = config;
   model->device_ = std::move(device);
+  model->tower_type_ = tower_type(*model->device_, config.precision);
   const int64_t before = thread_balance();
   ACD_RETURN_IF_ERROR(model->load_vision(reader));
   ACD_RETURN_IF_ERROR(model->load_text(reader));
@@ -62,8 +63,9 @@ Status AcdClip::load_vision(WeightReader& reader) {
   if (!ln_pre.ok()) return ln_pre.status();
   ln_pre_ = std::move(ln_pre.value());
   for (int64_t i = 0; i < c.vision_layers; ++i) {
-    auto block = load_block(
-        device_, reader, "visual.transformer.resblocks." + std::to_string(i) + ".", d, c.precision);
+    auto block =
+        load_block(device_, reader, "visual.transformer.resblocks." + std::to_string(i) + ".", d,
+                   vision_block_types(c.precision, tower_type_));
     if (!block.ok()) return block.status();
     vision_blocks_.push_back(std::move(block.value()));
   }
@@ -99,8 +101,9 @@ Status AcdClip::load_text(WeightReader& reader) {
       keep(load_floats(device_, reader, "positional_embedding", {c.context_length, w}),
            text_positions_));
   for (int64_t i = 0; i < c.text_layers; ++i) {
+    // Its features are computed once a class: int8 would save nothing.
     auto block = load_block(device_, reader, "transformer.resblocks." + std::to_string(i) + ".", w,
-                            c.precision);
+                            all_of(tower_type_));
     if (!block.ok()) return block.status();
     text_blocks_.push_back(std::move(block.value()));
   }
@@ -137,7 +140,8 @@ Result<AcdClip::Workspace> AcdClip::make_workspace(int64_t items) const {
   const ModelConfig& c = config_;
   const int64_t n = c.patches(), g = c.groups, e = c.embed_dim, s = c.image_size;
   Workspace ws;
-  auto tower = make_activations(device_, items, n + 1, c.vision_width, c.precision);
+  auto tower = make_activations(device_, items, n + 1, c.vision_width, tower_type_,
+                                c.precision == Precision::kInt8);
   if (!tower.ok()) return tower.status();
   ws.tower = std::move(tower.value());
   auto adapter = make_adapter_activations(device_, c, items);
@@ -300,7 +304,7 @@ Status AcdClip::encode_text(const std::vector<int32_t>& tokens, int64_t prompts,
                         std::to_string(c.vocab_size) + " but received " + std::to_string(id));
     }
   }
-  auto tower = make_activations(device_, prompts, length, w, c.precision);
+  auto tower = make_activations(device_, prompts, length, w, tower_type_, false);
   if (!tower.ok()) return tower.status();
   const TowerActivations& a = tower.value();
   Floats y;

@@ -88,6 +88,7 @@ class AcdClip {
 
   ModelConfig config_;
   std::shared_ptr<Device> device_;
+  NumberType tower_type_ = NumberType::kF32;
   size_t weight_bytes_ = 0;
 
   Linear patch_embed_;

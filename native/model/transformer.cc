@@ -13,9 +13,50 @@ Result<Floats> load_floats(const std::shared_ptr<Device>& device, WeightReader& 
   return out;
 }
 
-NumberType tower_type(Precision precision) {
-  return precision == Precision::kFp32 ? NumberType::kF32 : NumberType::kBf16;
+NumberType tower_type(const Device& device, Precision precision) {
+  if (precision == Precision::kFp32) return NumberType::kF32;
+  if (precision == Precision::kBf16) return NumberType::kBf16;
+  return device.check_precision(Precision::kBf16).ok() ? NumberType::kBf16 : NumberType::kF32;
 }
+
+namespace {
+
+Status upload_floats(const std::shared_ptr<Device>& device, const FloatBuffer& host, Floats& to) {
+  auto made = Floats::make(device, host.size());
+  if (!made.ok()) return made.status();
+  to = std::move(made.value());
+  return device->upload(to.data(), host.data(), host.bytes());
+}
+
+// Tensors that hold a norm and the product behind it.
+struct NormAndLinear {
+  std::string norm, weight, bias;
+  int64_t n, k;
+  NumberType type;
+};
+
+Status load_norm_and_linear(const std::shared_ptr<Device>& device, WeightReader& reader,
+                            const NormAndLinear& from, NormWeights& norm, Linear& linear) {
+  auto gain = reader.read(from.norm + ".weight", {from.k});
+  if (!gain.ok()) return gain.status();
+  auto shift = reader.read(from.norm + ".bias", {from.k});
+  if (!shift.ok()) return shift.status();
+  auto bias = reader.read(from.bias, {from.n});
+  if (!bias.ok()) return bias.status();
+  auto weight = reader.read_scratch(from.weight, {from.n, from.k});
+  if (!weight.ok()) return weight.status();
+  if (from.type == NumberType::kInt8) {
+    equalise_channels(gain.value().data(), shift.value().data(), weight.value(), from.n, from.k);
+  }
+  ACD_RETURN_IF_ERROR(upload_floats(device, gain.value(), norm.weight));
+  ACD_RETURN_IF_ERROR(upload_floats(device, shift.value(), norm.bias));
+  auto packed =
+      Linear::make(device, {weight.value(), bias.value().data(), from.n, from.k, from.type});
+  if (packed.ok()) linear = std::move(packed.value());
+  return packed.status();
+}
+
+}  // namespace
 
 Result<Linear> load_linear(const std::shared_ptr<Device>& device, WeightReader& reader,
                            const std::string& weight, const std::string& bias, int64_t n, int64_t k,
@@ -37,34 +78,35 @@ Result<NormWeights> load_norm(const std::shared_ptr<Device>& device, WeightReade
 }
 
 Result<Block> load_block(const std::shared_ptr<Device>& device, WeightReader& reader,
-                         const std::string& prefix, int64_t width, Precision precision) {
+                         const std::string& prefix, int64_t width, const BlockTypes& types) {
   Block b;
-  const NumberType type = tower_type(precision);
-  const auto norm = [&](const char* name, NormWeights& to) {
-    auto loaded = load_norm(device, reader, prefix + name, width);
+  const auto linear = [&](const std::string& name, int64_t n, int64_t k, NumberType type,
+                          Linear& to) {
+    auto loaded =
+        load_linear(device, reader, prefix + name + ".weight", prefix + name + ".bias", n, k, type);
     if (loaded.ok()) to = std::move(loaded.value());
     return loaded.status();
   };
-  const auto linear = [&](const char* weight, const char* bias, int64_t n, int64_t k, Linear& to) {
-    auto loaded = load_linear(device, reader, prefix + weight, prefix + bias, n, k, type);
-    if (loaded.ok()) to = std::move(loaded.value());
-    return loaded.status();
-  };
-  ACD_RETURN_IF_ERROR(norm("ln_1", b.ln_1));
-  ACD_RETURN_IF_ERROR(linear("attn.in_proj_weight", "attn.in_proj_bias", 3 * width, width, b.qkv));
   ACD_RETURN_IF_ERROR(
-      linear("attn.out_proj.weight", "attn.out_proj.bias", width, width, b.out_proj));
-  ACD_RETURN_IF_ERROR(norm("ln_2", b.ln_2));
-  ACD_RETURN_IF_ERROR(linear("mlp.c_fc.weight", "mlp.c_fc.bias", 4 * width, width, b.c_fc));
-  ACD_RETURN_IF_ERROR(linear("mlp.c_proj.weight", "mlp.c_proj.bias", width, 4 * width, b.c_proj));
+      load_norm_and_linear(device, reader,
+                           {prefix + "ln_1", prefix + "attn.in_proj_weight",
+                            prefix + "attn.in_proj_bias", 3 * width, width, types.qkv},
+                           b.ln_1, b.qkv));
+  ACD_RETURN_IF_ERROR(linear("attn.out_proj", width, width, types.out_proj, b.out_proj));
+  ACD_RETURN_IF_ERROR(load_norm_and_linear(device, reader,
+                                           {prefix + "ln_2", prefix + "mlp.c_fc.weight",
+                                            prefix + "mlp.c_fc.bias", 4 * width, width, types.c_fc},
+                                           b.ln_2, b.c_fc));
+  ACD_RETURN_IF_ERROR(linear("mlp.c_proj", width, 4 * width, types.c_proj, b.c_proj));
   return b;
 }
 
 Result<TowerActivations> make_activations(const std::shared_ptr<Device>& device, int64_t items,
-                                          int64_t tokens, int64_t width, Precision precision) {
+                                          int64_t tokens, int64_t width, NumberType type,
+                                          bool int8) {
   const auto n = static_cast<size_t>(items * tokens * width);
   TowerActivations a;
-  a.type = tower_type(precision);
+  a.type = type;
   auto x = Floats::make(device, n);
   if (!x.ok()) return x.status();
   auto norm = Bytes::make(device, n * bytes_of(a.type));
@@ -74,14 +116,25 @@ Result<TowerActivations> make_activations(const std::shared_ptr<Device>& device,
   a.x = std::move(x.value());
   a.norm = std::move(norm.value());
   a.hidden = std::move(hidden.value());
+  if (int8) {
+    auto codes = Bytes::make(device, 4 * n);
+    if (!codes.ok()) return codes.status();
+    auto rows = DeviceArray<RowScale>::make(device, static_cast<size_t>(items * tokens));
+    if (!rows.ok()) return rows.status();
+    a.codes = std::move(codes.value());
+    a.code_rows = std::move(rows.value());
+  }
   return a;
 }
 
 Status run_block(const Device& device, const Block& block, const TowerActivations& a, int64_t items,
                  int64_t tokens, int64_t width, bool causal, Activation act) {
   const int64_t rows = items * tokens;
+  // x is of type a.type; a linear in int8 takes what `norm` or `quantize` made of it instead.
   const auto linear = [&](const Linear& weights, const void* x, int64_t k, void* y, int64_t n) {
-    LinearParams p{x, k, weights.packed(), y, n, tokens};
+    const bool codes = weights.type() == NumberType::kInt8;
+    LinearParams p{codes ? a.codes.data() : x, k, weights.packed(), y, n, tokens};
+    p.x_rows = a.code_rows.data();
     p.batch = items;
     p.batch_x = tokens * k;
     p.batch_y = tokens * n;
@@ -96,23 +149,36 @@ Status run_block(const Device& device, const Block& block, const TowerActivation
     p.accumulate = true;
     return device.linear(p);
   };
-  const auto norm = [&](const NormWeights& w) {
+  const auto norm = [&](const NormWeights& w, const Linear& next) {
+    const bool codes = next.type() == NumberType::kInt8;
     LayerNormParams p{a.x.data(), width, w.weight.data(), w.bias.data(), a.norm.data(), width,
                       rows,       width};
     p.y_type = a.type;
+    if (codes) {
+      p.y = a.codes.data();
+      p.y_type = NumberType::kInt8;
+      p.y_rows = a.code_rows.data();
+    }
     return device.layer_norm(p);
+  };
+  const auto quantize = [&](const void* x, int64_t columns, const Linear& next) {
+    if (next.type() != NumberType::kInt8) return Status();
+    return device.quantize(
+        {x, columns, a.type, a.codes.data(), columns, a.code_rows.data(), rows, columns});
   };
   uint8_t* qkv = a.hidden.data();
   uint8_t* attended = qkv + static_cast<size_t>(3 * rows * width) * bytes_of(a.type);
-  ACD_RETURN_IF_ERROR(norm(block.ln_1));
+  ACD_RETURN_IF_ERROR(norm(block.ln_1, block.qkv));
   ACD_RETURN_IF_ERROR(
       inner(linear(block.qkv, a.norm.data(), width, qkv, 3 * width), Activation::kNone));
   ACD_RETURN_IF_ERROR(
       device.attention({qkv, attended, items, tokens, width / kHeadWidth, causal, a.type}));
+  ACD_RETURN_IF_ERROR(quantize(attended, width, block.out_proj));
   ACD_RETURN_IF_ERROR(residual(linear(block.out_proj, attended, width, a.x.data(), width)));
-  ACD_RETURN_IF_ERROR(norm(block.ln_2));
+  ACD_RETURN_IF_ERROR(norm(block.ln_2, block.c_fc));
   ACD_RETURN_IF_ERROR(
       inner(linear(block.c_fc, a.norm.data(), width, a.hidden.data(), 4 * width), act));
+  ACD_RETURN_IF_ERROR(quantize(a.hidden.data(), 4 * width, block.c_proj));
   return residual(linear(block.c_proj, a.hidden.data(), 4 * width, a.x.data(), width));
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/device.h"
+#include "model/int8_policy.h"
 #include "model/weight_reader.h"
 
 namespace acd {
@@ -17,9 +18,9 @@ using Bytes = DeviceArray<uint8_t>;
 Result<Floats> load_floats(const std::shared_ptr<Device>& device, WeightReader& reader,
                            const std::string& name, const std::vector<int64_t>& shape);
 
-// What the towers' products and attention read at a precision. The residual stream and the sums of
-// a LayerNorm are f32 at every one.
-NumberType tower_type(Precision precision);
+// What attention and every product that is not in int8 read at a precision: at int8 the best that
+// the device has. The residual stream and the sums of a LayerNorm are f32 at every one.
+NumberType tower_type(const Device& device, Precision precision);
 
 // `prefix`.weight [n, k] and, unless told otherwise, `prefix`.bias [n].
 Result<Linear> load_linear(const std::shared_ptr<Device>& device, WeightReader& reader,
@@ -38,18 +39,23 @@ struct Block {
   Linear qkv, out_proj, c_fc, c_proj;
 };
 Result<Block> load_block(const std::shared_ptr<Device>& device, WeightReader& reader,
-                         const std::string& prefix, int64_t width, Precision precision);
+                         const std::string& prefix, int64_t width, const BlockTypes& types);
 
 // Activations of one tower for a batch of `items` sequences of `tokens` tokens. `type` is that of
-// the products' inputs; the residual stream is always f32.
+// the inputs of attention and of every product that is not in int8; the residual stream is always
+// f32.
 struct TowerActivations {
   NumberType type;
   Floats x;      // [items, tokens, width], the residual stream
   Bytes norm;    // [items, tokens, width]
   Bytes hidden;  // [items, tokens, 4 * width]: qkv and attention output, then the MLP's inside
+  // Where a linear is in int8, the input of the next one: [items, tokens, width or 4 * width].
+  Bytes codes;
+  DeviceArray<RowScale> code_rows;  // [items, tokens]
 };
 Result<TowerActivations> make_activations(const std::shared_ptr<Device>& device, int64_t items,
-                                          int64_t tokens, int64_t width, Precision precision);
+                                          int64_t tokens, int64_t width, NumberType type,
+                                          bool int8);
 
 // x += out_proj(attention(ln_1(x))); x += c_proj(act(c_fc(ln_2(x)))).
 Status run_block(const Device& device, const Block& block, const TowerActivations& a, int64_t items,

@@ -225,14 +225,14 @@ Result<FloatBuffer> WeightReader::read(const std::string& name, const std::vecto
   return buffer;
 }
 
-Result<const float*> WeightReader::read_scratch(const std::string& name,
-                                                const std::vector<int64_t>& shape) {
+Result<float*> WeightReader::read_scratch(const std::string& name,
+                                          const std::vector<int64_t>& shape) {
   const auto tensor = find(name, shape);  // before memory is asked for
   if (!tensor.ok()) return tensor.status();
   const auto n = static_cast<size_t>(count(shape));
   if (scratch_.size() < n) scratch_ = FloatBuffer(n);
   ACD_RETURN_IF_ERROR(read(name, shape, scratch_.data()));
-  return const_cast<const float*>(scratch_.data());
+  return scratch_.data();
 }
 
 void WeightReader::drop_scratch() {

@@ -47,9 +47,10 @@ class WeightReader {
   // the bytes are in the file.
   Status read(const std::string& name, const std::vector<int64_t>& shape, float* out);
   Result<FloatBuffer> read(const std::string& name, const std::vector<int64_t>& shape);
-  // The same in memory of the reader's, which the next call overwrites: what is packed or uploaded
-  // at once needs no buffer of its own, and fresh memory costs more than reading the file.
-  Result<const float*> read_scratch(const std::string& name, const std::vector<int64_t>& shape);
+  // The same in memory of the reader's, which the caller may change and the next call overwrites:
+  // what is packed or uploaded at once needs no buffer of its own, and fresh memory costs more than
+  // reading the file.
+  Result<float*> read_scratch(const std::string& name, const std::vector<int64_t>& shape);
   // Gives that memory back.
   void drop_scratch();
 

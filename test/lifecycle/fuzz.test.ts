@@ -67,6 +67,7 @@ test('kernels: 6,000 calls with wrong types, sizes and buffers give errors or re
       resizeBicubic: [u8(4 * 3 * 3), 4, 3, 3, 5, 6], resizeNearest: [u8(4 * 3 * 3), 4, 3, 3, 5, 6],
       resizeMap: [f32(12), 4, 3, 7, 5], preprocess: [u8(36), 4, 3, 8], regions: [f32(12), 4, 3, 0.5, 1],
       linear: [f32(6), f32(12), f32(4), 2, 4, 3, 'gelu', null], layerNorm: [f32(8), f32(4), f32(4), 2, 4],
+      quantize: [f32(8), 2, 4],
       attention: [f32(2 * 3 * 64), 2, 1, true], convTokens: [f32(9 * 2), f32(3 * 2 * 9), 3, 2, 3, 3, 1],
       loraBlend: [f32(8), f32(4), f32(8), f32(4), 2, 4, 2], resizePositions: [f32(5 * 3), 2, 3, 3],
       fuseMap: [f32(2 * 4 * 4), f32(8), 2, 2, 8, 3, 1],

@@ -101,9 +101,34 @@ float upsample(const Plane& d, const FuseMapParams& p, int64_t y, int64_t x) {
          wy * ((1 - wx) * d[y1 * g + x0] + wx * d[y1 * g + x1]);
 }
 
+void plain_linear_int8(const LinearParams& p, const LinearWeights& w) {
+  for (int64_t row = 0; row < p.batch * p.rows; ++row) {
+    const int64_t item = row / p.rows, r = row % p.rows;
+    const uint8_t* x = static_cast<const uint8_t*>(p.x) + item * p.batch_x + r * p.ldx;
+    float* y = static_cast<float*>(p.y) + item * p.batch_y + r * p.ldy;
+    for (int64_t j = 0; j < w.n; ++j) {
+      const float* from = w.weight + j * w.k;
+      float top = 0;
+      for (int64_t k = 0; k < w.k; ++k) top = std::max(top, std::fabs(from[k]));
+      int32_t products = 0, sum = 0;
+      for (int64_t k = 0; k < w.k; ++k) {
+        const auto code = static_cast<int32_t>(std::lrint(from[k] * (top > 0 ? 127.0f / top : 0)));
+        products += x[k] * code;
+        sum += code;
+      }
+      const float scale = top / 127.0f;
+      float s = static_cast<float>(products) * (p.x_rows[row].scale * scale) +
+                p.x_rows[row].low * (scale * static_cast<float>(sum));
+      if (w.bias) s += w.bias[j];
+      y[j] = p.accumulate ? y[j] + s : activate(s, p.act);
+    }
+  }
+}
+
 }  // namespace
 
 void plain_linear(const LinearParams& p, const LinearWeights& w) {
+  if (w.type == NumberType::kInt8) return plain_linear_int8(p, w);
   for (int64_t row = 0; row < p.batch * p.rows; ++row) {
     const float* x =
         static_cast<const float*>(p.x) + row / p.rows * p.batch_x + row % p.rows * p.ldx;

@@ -178,6 +178,7 @@ struct FaultyDevice::Entries {
     t.head = op<HeadParams, &Device::head>;
     t.gate = op<GateParams, &Device::gate>;
     t.fuse_map = op<FuseMapParams, &Device::fuse_map>;
+    t.quantize = op<QuantizeParams, &Device::quantize>;
     return t;
   }
 };

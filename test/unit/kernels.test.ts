@@ -2,7 +2,7 @@
 // large inner loops are held against their references natively; here are the small ones.
 import { readdirSync, readFileSync } from 'node:fs';
 import * as path from 'node:path';
-import { kernels } from '../../lib';
+import { kernels, listDevices } from '../../lib';
 import { uniform } from './../helpers/synth';
 
 const values = (name: string, n: number) => uniform(`kernels.${name}`, [n], 1, 1);
@@ -123,5 +123,30 @@ test('gate sums to one over the groups, for each column', () => {
       0,
     );
     expect(sum).toBeCloseTo(1, 6);
+  }
+});
+
+test('quantize gives codes of the whole range, and linear multiplies them', () => {
+  const [rows, k, n] = [3, 13, 5];
+  const [x, w, b] = [values('qx', rows * k), values('qw', n * k), values('qb', n)];
+  const { codes, scales } = kernels.quantize(x, rows, k);
+  const back = Float32Array.from(codes, (code, i) => {
+    const row = Math.floor(i / k);
+    return scales[2 * row + 1]! + scales[2 * row]! * code;
+  });
+  for (const [i, v] of x.entries()) {
+    expect(Math.abs(back[i]! - v)).toBeLessThan(0.501 * scales[2 * Math.floor(i / k)]!);
+  }
+  const multiply = () => kernels.linear(codes, w, b, rows, n, k, 'none', null, scales);
+  if (!listDevices()[0]!.precisions.find((p) => p.name === 'int8')!.available) {
+    expect(multiply).toThrow(expect.objectContaining({ code: 'ERR_ACD_UNSUPPORTED' }));
+    return;
+  }
+  for (const [i, got] of multiply().entries()) {
+    const [row, column] = [Math.floor(i / n), i % n];
+    const weights = w.subarray(column * k, (column + 1) * k);
+    const scale = Math.max(...weights.map(Math.abs)) / 127;
+    const rounded = weights.map((v) => scale * Math.round(v / scale));
+    expect(got).toBeCloseTo(dot(back, row * k, rounded, 0, k) + b[column]!, 4);
   }
 });

@@ -71,6 +71,7 @@ int check_precision(void*, Precision precision) {
 template <typename Fn>
 int typed(NumberType type, Fn&& fn) noexcept {
   if (type == NumberType::kBf16 && !has_bf16()) return check_precision(nullptr, Precision::kBf16);
+  if (type == NumberType::kInt8 && !has_int8()) return check_precision(nullptr, Precision::kInt8);
   return coded(fn);
 }
 
@@ -96,7 +97,7 @@ PrecisionSupport cpu_precision(Precision precision) {
     case Precision::kBf16:
       return {has_bf16(), bf16_reason()};
     default:
-      return {false, "its kernels are not built yet"};
+      return {has_int8(), int8_reason()};
   }
 }
 
@@ -130,6 +131,7 @@ Result<std::shared_ptr<Device>> make_cpu_device(int threads) {
   table.head = entry<HeadParams, head_cpu>;
   table.gate = entry<GateParams, gate_cpu>;
   table.fuse_map = entry<FuseMapParams, fuse_map_cpu>;
+  table.quantize = entry<QuantizeParams, quantize_cpu>;
   return Device::adopt(table);
 }
 

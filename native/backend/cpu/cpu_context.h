@@ -60,5 +60,6 @@ void lora_blend_cpu(CpuContext& cpu, const LoraBlendParams& p);
 void head_cpu(CpuContext& cpu, const HeadParams& p);
 void gate_cpu(CpuContext& cpu, const GateParams& p);
 void fuse_map_cpu(CpuContext& cpu, const FuseMapParams& p);
+void quantize_cpu(CpuContext& cpu, const QuantizeParams& p);
 
 }  // namespace acd

@@ -65,7 +65,7 @@ RowTiles::RowTiles(int64_t rows) : rows(rows) {
   height = count ? (rows + count - 1) / count : 0;
 }
 
-size_t PackedLinear::bytes() const { return weights.bytes() + bias.bytes(); }
+size_t PackedLinear::bytes() const { return weights.bytes() + bias.bytes() + scales.bytes(); }
 
 Gemm::Gemm() : engine_(dnnl::engine::kind::cpu, 0) {}
 

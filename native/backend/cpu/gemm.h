@@ -30,6 +30,7 @@ struct PackedLinear {
   std::vector<Chunk> chunks;
   AlignedBytes weights;  // of all chunks: one block is large enough for huge pages
   FloatBuffer bias;      // empty: none
+  FloatBuffer scales;    // int8 alone: [3, n rounded up to panels], see Int8Tile
   size_t bytes() const;
 };
 

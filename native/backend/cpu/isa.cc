@@ -20,8 +20,9 @@ Isa detect() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-    // Every processor with AMX-BF16 has it too; oneDNN then uses both.
-    return __builtin_cpu_supports("avx512bf16") ? Isa::kAvx512Bf16 : Isa::kAvx512;
+    if (!__builtin_cpu_supports("avx512vnni")) return Isa::kAvx512;
+    // Every processor with AVX512-BF16 has VNNI; one with AMX-BF16 has both, and oneDNN uses all.
+    return __builtin_cpu_supports("avx512bf16") ? Isa::kAvx512Bf16 : Isa::kAvx512Vnni;
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::kAvx2;
 #endif
@@ -32,7 +33,7 @@ Selection select() {
   Selection s{detected_isa(), false, Status()};
   const char* wish = std::getenv("ACD_CLIP_ISA");
   if (!wish || !*wish) return s;
-  for (Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16}) {
+  for (Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kAvx512Bf16}) {
     if (std::strcmp(wish, isa_name(isa)) != 0) continue;
     if (isa > s.isa) {
       s.status = Status(Code::kUnsupported, std::string("ACD_CLIP_ISA asks for ") + wish +
@@ -44,14 +45,16 @@ Selection select() {
 #if defined(__x86_64__)
     if (isa == Isa::kBaseline) dnnl::set_max_cpu_isa(dnnl::cpu_isa::sse41);
     if (isa == Isa::kAvx2) dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx2);
-    if (isa == Isa::kAvx512) dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core_vnni);
+    if (isa == Isa::kAvx512) dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core);
+    if (isa == Isa::kAvx512Vnni) dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core_vnni);
     if (isa == Isa::kAvx512Bf16) dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core_bf16);
 #endif
     return s;
   }
   s.status = Status(
       Code::kInvalidArg,
-      std::string("Expected baseline, avx2, avx512 or avx512_bf16 for ACD_CLIP_ISA but received ") +
+      std::string("Expected baseline, avx2, avx512, avx512_vnni or avx512_bf16 for ACD_CLIP_ISA "
+                  "but received ") +
           wish);
   return s;
 }
@@ -67,6 +70,8 @@ const char* isa_name(Isa isa) {
   switch (isa) {
     case Isa::kAvx512Bf16:
       return "avx512_bf16";
+    case Isa::kAvx512Vnni:
+      return "avx512_vnni";
     case Isa::kAvx512:
       return "avx512";
     case Isa::kAvx2:
@@ -92,6 +97,15 @@ std::string bf16_reason() {
     return std::string("ACD_CLIP_ISA=") + isa_name(current_isa()) + " does without AVX512-BF16";
   return std::string("the processor has ") + isa_name(detected_isa()) +
          " but no AVX512-BF16; emulated it would be slower than fp32";
+}
+
+bool has_int8() { return current_isa() >= Isa::kAvx512Vnni; }
+
+std::string int8_reason() {
+  if (has_int8()) return "the processor multiplies 8-bit numbers (AVX512-VNNI)";
+  if (detected_isa() >= Isa::kAvx512Vnni)
+    return std::string("ACD_CLIP_ISA=") + isa_name(current_isa()) + " does without AVX512-VNNI";
+  return std::string("the processor has ") + isa_name(detected_isa()) + " but no AVX512-VNNI";
 }
 
 Status select_isa_from_environment() { return selection().status; }

@@ -8,7 +8,7 @@
 
 namespace acd {
 
-enum class Isa { kBaseline, kAvx2, kAvx512, kAvx512Bf16 };
+enum class Isa { kBaseline, kAvx2, kAvx512, kAvx512Vnni, kAvx512Bf16 };
 
 const char* isa_name(Isa isa);
 Isa detected_isa();
@@ -18,10 +18,13 @@ bool isa_forced();
 // Whether products of bf16 numbers run at this level, and why (not): a sentence without a stop.
 bool has_bf16();
 std::string bf16_reason();
+// The same for products of 8-bit numbers.
+bool has_int8();
+std::string int8_reason();
 
-// Reads ACD_CLIP_ISA (baseline | avx2 | avx512 | avx512_bf16) on first use and tells oneDNN, which
-// must hear it before its first primitive. An unknown level, or one that this machine lacks, is an
-// error.
+// Reads ACD_CLIP_ISA (baseline | avx2 | avx512 | avx512_vnni | avx512_bf16) on first use and tells
+// oneDNN, which must hear it before its first primitive. An unknown level, or one that this machine
+// lacks, is an error.
 Status select_isa_from_environment();
 
 }  // namespace acd

@@ -1,5 +1,6 @@
-// Declares one kernel in every level's namespace and picks the level in use. The level avx512_bf16
-// has kernels of its own for bf16 alone (*_bf16_isa.cc); everything else runs as at avx512.
+// Declares one kernel in every level's namespace and picks the level in use. The levels avx512_vnni
+// and avx512_bf16 have kernels of their own for int8 (*_vnni_isa.cc) and bf16 (*_bf16_isa.cc)
+// alone; everything else runs as at avx512.
 #pragma once
 
 #if defined(__x86_64__)
@@ -24,6 +25,11 @@
   }
 #define ACD_PICK_ISA(fn) (baseline::fn)
 #endif
+
+#define ACD_DECLARE_VNNI(signature) \
+  namespace avx512_vnni {           \
+  signature;                        \
+  }
 
 #define ACD_DECLARE_BF16(signature) \
   namespace avx512_bf16 {           \

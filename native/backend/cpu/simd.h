@@ -12,7 +12,7 @@
 namespace acd {
 namespace ACD_ISA {
 
-#if defined(ACD_ISA_avx512) || defined(ACD_ISA_avx512_bf16)
+#if defined(ACD_ISA_avx512) || defined(ACD_ISA_avx512_vnni) || defined(ACD_ISA_avx512_bf16)
 constexpr int kLanes = 16;
 #elif defined(ACD_ISA_avx2)
 constexpr int kLanes = 8;
@@ -42,14 +42,30 @@ static inline void store_bf16(uint16_t* p, Vec v, int n = kLanes) {
   memcpy(p, &half, static_cast<size_t>(n) * sizeof(uint16_t));
 }
 
+static inline Vec load_bf16(const uint16_t* p) {
+  VecH half;
+  memcpy(&half, p, sizeof half);
+  const VecU bits = __builtin_convertvector(half, VecU) << 16;
+  Vec v;
+  memcpy(&v, &bits, sizeof v);
+  return v;
+}
+
 static inline Vec splat(float x) { return x - Vec{}; }
 
 static inline Vec vmax(Vec a, Vec b) { return a > b ? a : b; }
+static inline Vec vmin(Vec a, Vec b) { return a < b ? a : b; }
 
 static inline float sum_lanes(Vec v) {
   float s = 0;
   for (int i = 0; i < kLanes; ++i) s += v[i];
   return s;
+}
+
+static inline float min_lanes(Vec v) {
+  float m = v[0];
+  for (int i = 1; i < kLanes; ++i) m = v[i] < m ? v[i] : m;
+  return m;
 }
 
 static inline float max_lanes(Vec v) {

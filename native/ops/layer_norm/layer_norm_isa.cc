@@ -1,6 +1,6 @@
 #include "ops/layer_norm/layer_norm_isa.h"
 
-#include "backend/cpu/simd.h"
+#include "ops/quantize/quantize_row.h"
 
 namespace acd {
 namespace ACD_ISA {
@@ -29,11 +29,30 @@ void normalise_rows(const LayerNormParams& p, int64_t begin, int64_t end) {
   }
 }
 
+struct NormalisedRow {
+  const float *x, *weight, *bias;
+  float mean, rstd;
+  Vec operator()(int64_t i) const {
+    return (load(x + i) - mean) * rstd * load(weight + i) + load(bias + i);
+  }
+  float one(int64_t i) const { return (x[i] - mean) * rstd * weight[i] + bias[i]; }
+};
+
+void quantize_normalised(const LayerNormParams& p, int64_t begin, int64_t end) {
+  for (int64_t r = begin; r < end; ++r) {
+    NormalisedRow row{p.x + r * p.ldx, p.weight, p.bias, 0, 0};
+    row_moments(row.x, p.width, p.eps, &row.mean, &row.rstd);
+    p.y_rows[r] = quantize_row(row, p.width, static_cast<uint8_t*>(p.y) + r * p.ldy);
+  }
+}
+
 }  // namespace
 
 void layer_norm_rows(const LayerNormParams& p, int64_t begin, int64_t end) {
   if (p.y_type == NumberType::kF32)
     normalise_rows<float>(p, begin, end);
+  else if (p.y_type == NumberType::kInt8)
+    quantize_normalised(p, begin, end);
   else
     normalise_rows<uint16_t>(p, begin, end);
 }

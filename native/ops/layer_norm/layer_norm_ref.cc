@@ -1,11 +1,14 @@
 #include <cmath>
+#include <vector>
 
 #include "core/half.h"
 #include "ops/layer_norm/layer_norm.h"
+#include "ops/quantize/quantize.h"
 
 namespace acd {
 
 void layer_norm_ref(const LayerNormParams& p) {
+  std::vector<float> row(static_cast<size_t>(p.width));
   for (int64_t r = 0; r < p.rows; ++r) {
     const float* x = p.x + r * p.ldx;
     double mean = 0, var = 0;
@@ -18,8 +21,14 @@ void layer_norm_ref(const LayerNormParams& p) {
           static_cast<float>((x[i] - mean) / std::sqrt(var + p.eps) * p.weight[i] + p.bias[i]);
       if (p.y_type == NumberType::kF32)
         static_cast<float*>(p.y)[r * p.ldy + i] = y;
+      else if (p.y_type == NumberType::kInt8)
+        row[static_cast<size_t>(i)] = y;
       else
         static_cast<uint16_t*>(p.y)[r * p.ldy + i] = bf16_of_float(y);
+    }
+    if (p.y_type == NumberType::kInt8) {
+      quantize_ref({row.data(), p.width, NumberType::kF32, static_cast<uint8_t*>(p.y) + r * p.ldy,
+                    p.ldy, p.y_rows + r, 1, p.width});
     }
   }
 }

@@ -1,5 +1,7 @@
 #include "ops/layer_norm/layer_norm.h"
 
+#include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "op_test.h"
@@ -129,4 +131,39 @@ TEST_CASE("layer_norm to bf16 gives the f32 result, rounded to nearest") {
   const Floats y = widened(to_bf16(nan));
   CHECK(all_nan(y.data(), 67));
   CHECK(all_finite(y.data() + 67, 67));
+}
+
+TEST_CASE("layer_norm as codes is its f32 output, wrong by half a step at most") {
+  if (std::strcmp(test_device_name(), "cpu") != 0) return;
+  const auto device = test_device(2);
+  std::vector<Case> cases(std::begin(kCases), std::end(kCases));
+  for (int64_t width = 1; width <= 40; ++width) cases.push_back({3, width, 1});
+  for (const Case& c : cases) {
+    CAPTURE(c.rows);
+    CAPTURE(c.width);
+    const Problem p(c);
+    const Floats wide = run(*device, p);
+    std::vector<uint8_t> codes(p.ys.cells(), 0xa7);
+    std::vector<RowScale> rows(static_cast<size_t>(c.rows));
+    LayerNormParams params = p.params(const_cast<Floats&>(wide));
+    params.y = codes.data();
+    params.y_type = NumberType::kInt8;
+    params.y_rows = rows.data();
+    REQUIRE(device->layer_norm(params).ok());
+    int64_t far = 0, stray = 0;
+    for (int64_t r = 0; r < c.rows; ++r) {
+      const auto [scale, low] = rows[static_cast<size_t>(r)];
+      for (int64_t i = 0; i < p.ys.ld && r * p.ys.ld + i < p.ys.cells(); ++i) {
+        const int64_t at = r * p.ys.ld + i;
+        const uint8_t code = codes[static_cast<size_t>(at)];
+        if (i >= c.width)
+          stray += code != 0xa7;
+        else
+          far += !(std::fabs(low + scale * code - wide[at]) <=
+                   scale * 0.5001f + 0x1p-22f * std::fabs(wide[at]));
+      }
+    }
+    CHECK(far == 0);
+    CHECK(stray == 0);
+  }
 }

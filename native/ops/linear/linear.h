@@ -3,6 +3,11 @@
 //   x [rows, k] with row stride ldx, W [n, k], b [n] or null, y [rows, n] with row stride ldy.
 //   All f32, or in bf16: W is rounded to bf16 once, x is bf16, products are exact and their sum, b,
 //   act and residual are f32; y is f32, or rounded to bf16 at the end (`y_type`).
+//   Or in int8: x is codes with a RowScale a row (`x_rows`, of all items one after the other), W is
+//   rounded once to codes -127..127 with a scale an output channel, round(W * (127 / max |W|)) in
+//   f32; products and sums of codes are integers, exact up to kMaxInt8Depth; what they stand for,
+//   b, act and residual are f32. ldx and batch_x are multiples of 4, and the bytes of a row up to a
+//   multiple of 4 are read, whatever they hold.
 //   act: none | exact GELU x Phi(x) | QuickGELU x sigmoid(1.702 x) | LeakyReLU(0.01).
 //   residual: when `accumulate`, the old contents of y (f32) are added after b (act must be none).
 //   Gradients: dx = dy W, dW = dy^T x, db = sum of dy over rows (dy already through act').
@@ -24,6 +29,9 @@ enum class Activation { kNone, kGelu, kQuickGelu, kLeakyRelu };
 
 struct PackedLinear;  // the backend's own
 
+// 255 * 127 * this fits an int32.
+constexpr int64_t kMaxInt8Depth = 66000;
+
 struct LinearWeights {
   const float* weight;  // [n, k] row-major
   const float* bias;    // [n] or null
@@ -44,7 +52,8 @@ struct LinearParams {
   int64_t batch = 1;    // items, each `rows` rows
   int64_t batch_x = 0;  // stride between items of x, elements
   int64_t batch_y = 0;
-  NumberType y_type = NumberType::kF32;
+  NumberType y_type = NumberType::kF32;  // or kBf16
+  const RowScale* x_rows = nullptr;      // [batch, rows], for kInt8
 };
 
 void linear_ref(const LinearParams& p, const LinearWeights& w);

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "core/half.h"
 #include "ops/linear/linear.h"
@@ -6,11 +8,24 @@
 namespace acd {
 
 void linear_ref(const LinearParams& p, const LinearWeights& w) {
+  const bool codes = w.type == NumberType::kInt8;
+  std::vector<double> rounded;  // the codes of W times their scales
+  for (int64_t j = 0; codes && j < w.n; ++j) {
+    float top = 0;
+    for (int64_t k = 0; k < w.k; ++k) top = std::max(top, std::fabs(w.weight[j * w.k + k]));
+    const float inverse = top > 0 ? 127.0f / top : 0.0f, scale = top / 127.0f;
+    for (int64_t k = 0; k < w.k; ++k)
+      rounded.push_back(double{std::nearbyint(w.weight[j * w.k + k] * inverse)} * scale);
+  }
   const auto load = [&](const void* from, NumberType type, int64_t i) -> double {
     return type == NumberType::kF32 ? static_cast<const float*>(from)[i]
                                     : float_of_bf16(static_cast<const uint16_t*>(from)[i]);
   };
+  const auto code = [&](int64_t row, int64_t i) {
+    return p.x_rows[row].low + double{p.x_rows[row].scale} * static_cast<const uint8_t*>(p.x)[i];
+  };
   const auto weight = [&](int64_t i) -> double {
+    if (codes) return rounded[static_cast<size_t>(i)];
     return w.type == NumberType::kF32 ? w.weight[i] : float_of_bf16(bf16_of_float(w.weight[i]));
   };
   for (int64_t b = 0; b < p.batch; ++b) {
@@ -18,8 +33,10 @@ void linear_ref(const LinearParams& p, const LinearWeights& w) {
       for (int64_t j = 0; j < w.n; ++j) {
         const int64_t to = b * p.batch_y + i * p.ldy + j;
         double s = w.bias ? w.bias[j] : 0.0;
-        for (int64_t k = 0; k < w.k; ++k)
-          s += load(p.x, w.type, b * p.batch_x + i * p.ldx + k) * weight(j * w.k + k);
+        for (int64_t k = 0; k < w.k; ++k) {
+          const int64_t at = b * p.batch_x + i * p.ldx + k;
+          s += (codes ? code(b * p.rows + i, at) : load(p.x, w.type, at)) * weight(j * w.k + k);
+        }
         if (p.accumulate) s += load(p.y, p.y_type, to);
         switch (p.act) {
           case Activation::kNone:

@@ -225,12 +225,6 @@ describe('load', () => {
       /'auto', 'cpu', 'cuda' or 'cuda:N'/,
     ],
     [
-      'precision int8',
-      { precision: 'int8' },
-      'ERR_ACD_UNSUPPORTED',
-      /Precision int8 cannot be used on cpu: its kernels are not built yet/,
-    ],
-    [
       'precision fp16',
       { precision: 'fp16' },
       'ERR_ACD_UNSUPPORTED',

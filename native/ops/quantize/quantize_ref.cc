@@ -1,0 +1,36 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/half.h"
+#include "ops/quantize/quantize.h"
+
+namespace acd {
+
+void quantize_ref(const QuantizeParams& p) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  for (int64_t r = 0; r < p.rows; ++r) {
+    const auto value = [&](int64_t i) {
+      const int64_t at = r * p.ldx + i;
+      return p.x_type == NumberType::kF32 ? static_cast<const float*>(p.x)[at]
+                                          : float_of_bf16(static_cast<const uint16_t*>(p.x)[at]);
+    };
+    bool finite = true;
+    float low = value(0), high = value(0);
+    for (int64_t i = 0; i < p.width; ++i) {
+      finite = finite && std::isfinite(value(i));
+      low = std::min(low, value(i));
+      high = std::max(high, value(i));
+    }
+    finite = finite && std::isfinite(high - low);
+    const double scale = (double{high} - low) / 255;
+    for (int64_t i = 0; i < p.width; ++i) {
+      const double code =
+          finite && scale > 0 ? std::nearbyint((double{value(i)} - low) / scale) : 0;
+      p.y[r * p.ldy + i] = static_cast<uint8_t>(code);
+    }
+    p.scales[r] = finite ? RowScale{static_cast<float>(scale), low} : RowScale{kNan, kNan};
+  }
+}
+
+}  // namespace acd
