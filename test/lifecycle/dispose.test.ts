@@ -18,7 +18,7 @@ const settled = (work: Promise<unknown>) =>
 test('dispose waits for the running call and rejects the waiting ones', async () => {
   const model = await fresh();
   const textFeatures = await model.encodePrompts('nut');
-  const calls = Array.from({ length: 24 }, () =>
+  const calls = Array.from({ length: 60 }, () =>
     settled(model.detect(picture(1, 4, 4), { textFeatures })),
   );
   await new Promise((resolve) => setTimeout(resolve, 15));
@@ -75,7 +75,7 @@ describe('an AbortSignal', () => {
   test('ends a waiting call at once and the model works on', async () => {
     const model = await fresh();
     const textFeatures = await model.encodePrompts('nut');
-    const others = Array.from({ length: 12 }, () => model.detect(picture(1), { textFeatures }));
+    const others = Array.from({ length: 60 }, () => model.detect(picture(1), { textFeatures }));
     const stop = new AbortController();
     const waiting = model.detect(picture(2), { textFeatures, signal: stop.signal });
     await new Promise((resolve) => setTimeout(resolve, 5));
