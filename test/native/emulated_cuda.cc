@@ -1,12 +1,23 @@
 #include "emulated_cuda.h"
 
+#include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "core/aligned.h"
 #include "cuda_emulator.h"
+#include "ops/assemble_tokens/assemble_tokens_cuda.h"
+#include "ops/attention/attention_cuda.h"
+#include "ops/conv_tokens/conv_tokens_cuda.h"
+#include "ops/fuse_map/fuse_map_cuda.h"
+#include "ops/gate/gate_cuda.h"
+#include "ops/gather_tokens/gather_tokens_cuda.h"
+#include "ops/head/head_cuda.h"
 #include "ops/layer_norm/layer_norm_cuda.h"
+#include "ops/linear/linear_cuda.h"
+#include "ops/lora_blend/lora_blend_cuda.h"
+#include "ops/patchify/patchify_cuda.h"
 
 namespace acd::test {
 namespace {
@@ -40,6 +51,64 @@ int entry(void* self, void*, const Params* p) {
   return static_cast<int>(Code::kInternal);
 }
 
+// The weights of a linear, in place of what cuBLASLt would be given.
+struct HostLinear {
+  std::vector<float> weight, bias;
+  int64_t n, k;
+  LinearWeights product() const { return {weight.data(), nullptr, n, k}; }
+};
+
+const HostLinear& host(const PackedLinear* packed) {
+  return *reinterpret_cast<const HostLinear*>(packed);
+}
+
+// The product alone, dense rows, then the epilogue's kernel.
+int linear_emulated(const CudaLaunch& cuda, const LinearParams& p) {
+  const HostLinear& w = host(p.weights);
+  std::vector<float> product(static_cast<size_t>(p.batch * p.rows * w.n));
+  LinearParams only = {p.x, p.ldx, nullptr, product.data(), w.n, p.rows};
+  only.batch = p.batch;
+  only.batch_x = p.batch_x;
+  only.batch_y = p.rows * w.n;
+  linear_ref(only, w.product());
+  cuda::LinearEpilogueArgs a = {};
+  a.product = product.data();
+  a.ldp = w.n;
+  a.batch_product = p.rows * w.n;
+  a.bias = w.bias.empty() ? nullptr : w.bias.data();
+  a.y = p.y;
+  a.ldy = p.ldy;
+  a.batch_y = p.batch_y;
+  a.rows = p.rows;
+  a.width = w.n;
+  a.batch = p.batch;
+  a.act = p.act;
+  a.accumulate = p.accumulate;
+  return cuda::linear_epilogue(cuda.stream, a);
+}
+
+int head_emulated(const CudaLaunch& cuda, const HeadParams& p) {
+  const HostLinear& w = host(p.weights);
+  std::vector<float> y(static_cast<size_t>(p.tokens * p.width));
+  linear_ref({p.h, p.ldh, nullptr, y.data(), p.width, p.tokens}, w.product());
+  cuda::HeadArgs a = {};
+  a.y = y.data();
+  a.ldy = p.width;
+  a.bias = w.bias.empty() ? nullptr : w.bias.data();
+  a.norm_weight = p.norm_weight;
+  a.norm_bias = p.norm_bias;
+  a.text = p.text;
+  a.columns = p.columns;
+  a.mean = p.mean;
+  a.dots = p.dots;
+  a.vectors = p.vectors;
+  a.tokens = p.tokens;
+  a.width = p.width;
+  a.batch = 1;
+  a.scratch = static_cast<float*>(cuda.scratch(cuda.owner, cuda::head_scratch_bytes(a)));
+  return cuda::head(cuda.stream, a);
+}
+
 int copy(void*, void*, void* to, const void* from, size_t bytes) {
   std::memcpy(to, from, bytes);
   return 0;
@@ -65,7 +134,24 @@ Result<std::shared_ptr<Device>> make_emulated_cuda_device(int order) {
   table.upload = copy;
   table.download = copy;
   table.synchronize = [](void*, void*) { return 0; };
+  table.pack_linear = [](void*, const LinearWeights* w, PackedLinear** out) {
+    auto* packed = new HostLinear{{w->weight, w->weight + w->n * w->k}, {}, w->n, w->k};
+    if (w->bias) packed->bias.assign(w->bias, w->bias + w->n);
+    *out = reinterpret_cast<PackedLinear*>(packed);
+    return 0;
+  };
+  table.release_linear = [](void*, PackedLinear* p) { delete reinterpret_cast<HostLinear*>(p); };
+  table.linear = entry<LinearParams, linear_emulated>;
   table.layer_norm = entry<LayerNormParams, layer_norm_cuda>;
+  table.attention = entry<AttentionParams, attention_cuda>;
+  table.patchify = entry<PatchifyParams, patchify_cuda>;
+  table.assemble_tokens = entry<AssembleTokensParams, assemble_tokens_cuda>;
+  table.gather_tokens = entry<GatherTokensParams, gather_tokens_cuda>;
+  table.conv_tokens = entry<ConvTokensParams, conv_tokens_cuda>;
+  table.lora_blend = entry<LoraBlendParams, lora_blend_cuda>;
+  table.head = entry<HeadParams, head_emulated>;
+  table.gate = entry<GateParams, gate_cuda>;
+  table.fuse_map = entry<FuseMapParams, fuse_map_cuda>;
   return Device::adopt(table);
 }
 

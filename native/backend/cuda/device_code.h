@@ -107,6 +107,9 @@ inline __device__ T* dynamic_shared() {
 
 // Host side ---------------------------------------------------------------------------------------
 
+constexpr int kInvalidValue = 1;      // cudaErrorInvalidValue
+constexpr int kMemoryAllocation = 2;  // cudaErrorMemoryAllocation
+
 constexpr unsigned blocks_for(int64_t work, int64_t per_block) {
   return static_cast<unsigned>((work + per_block - 1) / per_block);
 }

@@ -168,7 +168,7 @@ int layer_norm(void* stream, const LayerNormArgs& a) {
     case Number::kE4m3:
       return launch_typed<E4m3>(stream, a);
   }
-  return 1;  // cudaErrorInvalidValue
+  return kInvalidValue;
 }
 
 }  // namespace acd::cuda
