@@ -281,20 +281,42 @@ void check_guards() {
   }
 }
 
+void set_turns(std::vector<size_t>& turns) {
+  Machine& m = machine();
+  for (size_t i = 0; i < turns.size(); ++i) turns[i] = m.order == 2 ? turns.size() - 1 - i : i;
+  if (m.order > 2) std::shuffle(turns.begin(), turns.end(), m.rng);
+}
+
+// Runs one warp for as long as any of its lanes can go on: as far ahead of the others as it may
+// get. Whether any could.
+bool run_warp(size_t first, std::vector<size_t>& lanes) {
+  Machine& m = machine();
+  bool any = false;
+  for (bool again = true; again;) {
+    again = false;
+    set_turns(lanes);
+    for (size_t lane : lanes) {
+      if (first + lane >= m.count) continue;
+      Thread& t = *m.threads[first + lane];
+      if (t.state != State::kReady) continue;
+      resume(t);
+      if (!m.error.empty()) return true;
+      any = again = true;
+    }
+  }
+  return any;
+}
+
 void run_block(dim3 block_index) {
   Machine& m = machine();
   m.arrays.clear();
   start_threads(block_index);
-  std::vector<size_t> turn(m.count);
-  for (size_t i = 0; i < m.count; ++i) turn[i] = m.order == 2 ? m.count - 1 - i : i;
+  std::vector<size_t> warps((m.count + kWarpLanes - 1) / kWarpLanes), lanes(kWarpLanes);
   while (m.alive > 0 && m.error.empty()) {
-    if (m.order > 2) std::shuffle(turn.begin(), turn.end(), m.rng);
+    set_turns(warps);
     bool any = false;
-    for (size_t i : turn) {
-      Thread& t = *m.threads[i];
-      if (t.state != State::kReady) continue;
-      any = true;
-      resume(t);
+    for (size_t warp : warps) {
+      any |= run_warp(warp * kWarpLanes, lanes);
       if (!m.error.empty()) return;
     }
     if (!any) m.error = "the threads of a block wait for each other for ever: " + waiting();

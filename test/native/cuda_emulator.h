@@ -9,12 +9,13 @@
 // - lanes of a warp that meet at different operations or name different masks;
 // - a write beyond a shared array; a launch that no GPU takes (threads, grid, shared bytes).
 // Shared memory starts with kPoison in every word (a NaN as float), so that reading what nobody
-// wrote shows; and threads and blocks run in any order that set_order() asks for, so that a missing
-// barrier shows as a result that depends on the order. An asynchronous copy happens as late as it
+// wrote shows; and threads and blocks run in any order that set_order() asks for, each warp as far
+// ahead of the others as barriers let it, so that a missing barrier shows as a result that depends
+// on the order. An asynchronous copy happens as late as it
 // may: when it is waited for.
 //
 // Not emulated: time, memory spaces, rounding of the approximate functions (__expf and the like are
-// the C library's), weak memory order, warps that run on behind a barrier which they may pass.
+// the C library's), weak memory order.
 #pragma once
 
 #include <algorithm>

@@ -17,8 +17,8 @@ constexpr bool kCanEmulateCuda = true;
 
 // The ops of its table.
 constexpr const char* kCudaOps[] = {
-    "assemble_tokens", "attention", "conv_tokens", "fuse_map", "gate", "gather_tokens", "head",
-    "layer_norm",      "linear",    "lora_blend",  "patchify"};
+    "assemble_tokens", "attention", "conv_tokens", "fuse_map", "gate",      "gather_tokens", "head",
+    "layer_norm",      "linear",    "lora_blend",  "patchify", "preprocess"};
 
 // order: cuda_emulator.h, set_order.
 Result<std::shared_ptr<Device>> make_emulated_cuda_device(int order);

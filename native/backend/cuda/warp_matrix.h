@@ -1,23 +1,34 @@
-// Tensor-core products of a warp in bf16, and the copies that feed them: the only inline assembly.
+// Tensor-core products of a warp in bf16 or f16 and the copies that feed them: the only inline
+// assembly.
 // Under the emulator each function has the same meaning in plain C++.
 //
 // Layouts (lane = 4 * g + t): a product is C [16, 8] += A [16, 16] B [16, 8], f32 sums.
 //   A: a[0] = rows g, columns 2t and 2t + 1; a[1] = rows g + 8; a[2], a[3] = the same, columns + 8;
 //   B: b0 = rows 2t and 2t + 1 of column g; b1 = rows + 8;
 //   C: c[0], c[1] = row g, columns 2t and 2t + 1; c[2], c[3] = row g + 8.
-// Of two bf16 in a register the low half comes first.
+// Of two values in a register the low half comes first. T is Bf16 or Half.
 #pragma once
 
 #include "backend/cuda/device_code.h"
 
 namespace acd::cuda {
 
-inline __device__ unsigned pack_bf16(float low, float high) {
+template <typename T>
+constexpr bool kIsBf16 = false;
+template <>
+constexpr bool kIsBf16<Bf16> = true;
+
+template <typename T>
+inline __device__ unsigned pack(float low, float high) {
 #if defined(ACD_CUDA_EMULATOR)
-  return narrow<Bf16>(low).bits | static_cast<unsigned>(narrow<Bf16>(high).bits) << 16;
+  return narrow<T>(low).bits | static_cast<unsigned>(narrow<T>(high).bits) << 16;
 #else
   unsigned packed;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+  if constexpr (kIsBf16<T>) {
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+  } else {
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+  }
   return packed;
 #endif
 }
@@ -36,8 +47,9 @@ inline __device__ float fast_exp2(float x) {
 #if defined(ACD_CUDA_EMULATOR)
 namespace emulated {
 
+// Rows move as bits, whatever their type.
 struct MatrixRequest {
-  const Bf16* row;
+  const uint16_t* row;
   unsigned (*out)[4];
 };
 
@@ -49,10 +61,9 @@ void load(void* const* requests, uint32_t) {
     const int g = lane / 4, t = lane % 4;
     for (int i = 0; i < 4; ++i) {
       const auto row = [&](int r) { return static_cast<MatrixRequest*>(requests[8 * i + r])->row; };
-      const Bf16 low = kTransposed ? row(2 * t)[g] : row(g)[2 * t];
-      const Bf16 high = kTransposed ? row(2 * t + 1)[g] : row(g)[2 * t + 1];
-      (*static_cast<MatrixRequest*>(requests[lane])->out)[i] =
-          low.bits | static_cast<unsigned>(high.bits) << 16;
+      const unsigned low = kTransposed ? row(2 * t)[g] : row(g)[2 * t];
+      const unsigned high = kTransposed ? row(2 * t + 1)[g] : row(g)[2 * t + 1];
+      (*static_cast<MatrixRequest*>(requests[lane])->out)[i] = low | high << 16;
     }
   }
 }
@@ -63,20 +74,22 @@ struct ProductRequest {
   unsigned b[2];
 };
 
+template <typename T>
 inline float half_of(unsigned packed, int high) {
-  return to_float(Bf16{static_cast<uint16_t>(high ? packed >> 16 : packed)});
+  return to_float(T{static_cast<uint16_t>(high ? packed >> 16 : packed)});
 }
 
-inline void multiply(void* const* requests, uint32_t) {
+template <typename T>
+void multiply(void* const* requests, uint32_t) {
   float a[16][16], b[16][8];
   for (int lane = 0; lane < kWarp; ++lane) {
     const auto* r = static_cast<ProductRequest*>(requests[lane]);
     const int g = lane / 4, t = lane % 4;
     for (int i = 0; i < 4; ++i) {
-      for (int h = 0; h < 2; ++h) a[g + i % 2 * 8][2 * t + h + i / 2 * 8] = half_of(r->a[i], h);
+      for (int h = 0; h < 2; ++h) a[g + i % 2 * 8][2 * t + h + i / 2 * 8] = half_of<T>(r->a[i], h);
     }
     for (int i = 0; i < 2; ++i) {
-      for (int h = 0; h < 2; ++h) b[2 * t + h + i * 8][g] = half_of(r->b[i], h);
+      for (int h = 0; h < 2; ++h) b[2 * t + h + i * 8][g] = half_of<T>(r->b[i], h);
     }
   }
   for (int lane = 0; lane < kWarp; ++lane) {
@@ -95,9 +108,10 @@ inline void multiply(void* const* requests, uint32_t) {
 
 // Four 8 x 8 matrices from shared memory: `row` is row lane % 8 of matrix lane / 8, 16 bytes,
 // aligned.
-inline __device__ void load_matrices(unsigned (&out)[4], const Bf16* row) {
+template <typename T>
+inline __device__ void load_matrices(unsigned (&out)[4], const T* row) {
 #if defined(ACD_CUDA_EMULATOR)
-  emulated::MatrixRequest request{row, &out};
+  emulated::MatrixRequest request{reinterpret_cast<const uint16_t*>(row), &out};
   ::acd::emulator::meet(kAllLanes, emulated::load<false>, &request, "load_matrices",
                         {__FILE__, __LINE__});
 #else
@@ -107,9 +121,10 @@ inline __device__ void load_matrices(unsigned (&out)[4], const Bf16* row) {
 #endif
 }
 
-inline __device__ void load_matrices_transposed(unsigned (&out)[4], const Bf16* row) {
+template <typename T>
+inline __device__ void load_matrices_transposed(unsigned (&out)[4], const T* row) {
 #if defined(ACD_CUDA_EMULATOR)
-  emulated::MatrixRequest request{row, &out};
+  emulated::MatrixRequest request{reinterpret_cast<const uint16_t*>(row), &out};
   ::acd::emulator::meet(kAllLanes, emulated::load<true>, &request, "load_matrices_transposed",
                         {__FILE__, __LINE__});
 #else
@@ -119,18 +134,27 @@ inline __device__ void load_matrices_transposed(unsigned (&out)[4], const Bf16* 
 #endif
 }
 
+template <typename T>
 inline __device__ void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0,
                                     unsigned b1) {
 #if defined(ACD_CUDA_EMULATOR)
   emulated::ProductRequest request{c, a, {b0, b1}};
-  ::acd::emulator::meet(kAllLanes, emulated::multiply, &request, "multiply_add",
+  ::acd::emulator::meet(kAllLanes, emulated::multiply<T>, &request, "multiply_add",
                         {__FILE__, __LINE__});
 #else
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-      "{%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  if constexpr (kIsBf16<T>) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, "
+        "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  } else {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, "
+        "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  }
 #endif
 }
 

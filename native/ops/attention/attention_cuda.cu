@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(kSide* kSide) attend_f32(AttentionArgs a) {
       total[r] = total[r] * shrink + over_columns(sum, [](float x, float y) { return x + y; });
       top[r] = highest;
     }
-    __syncthreads();
+    __syncwarp();  // the weights of a thread's rows come from its own warp
     multiply_tiles(out, p, v, row, column);
   }
   float* to = static_cast<float*>(a.out) + blockIdx.z * a.tokens * a.heads * kWidth +
@@ -109,16 +109,21 @@ __global__ void __launch_bounds__(kSide* kSide) attend_f32(AttentionArgs a) {
 
 }  // namespace
 
-int attention_f32(void* stream, const AttentionArgs& a) {
+int attention_plain(void* stream, const AttentionArgs& a) {
   if (a.batch == 0 || a.tokens == 0 || a.heads == 0) return 0;
+  if (a.type != Number::kF32 || a.out_type != Number::kF32) return kInvalidValue;
   const dim3 grid(blocks_for(a.tokens, kTile), static_cast<unsigned>(a.heads),
                   static_cast<unsigned>(a.batch));
   return launch(stream, grid, dim3(kSide * kSide), 4 * kTile * kPitch * sizeof(float), attend_f32,
                 a);
 }
 
+int attention(void* stream, const AttentionArgs& a) {
+  return a.type == Number::kF32 ? attention_plain(stream, a) : attention_tensor(stream, a);
+}
+
 }  // namespace acd::cuda
 
 int acd::attention_cuda(const CudaLaunch& cuda, const AttentionParams& p) {
-  return cuda::attention_f32(cuda.stream, {p.qkv, p.out, p.batch, p.tokens, p.heads, p.causal});
+  return cuda::attention(cuda.stream, {p.qkv, p.out, p.batch, p.tokens, p.heads, p.causal});
 }

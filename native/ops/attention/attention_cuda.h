@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "backend/cuda/cuda_launch.h"
+#include "backend/cuda/numbers.h"
 
 namespace acd {
 
@@ -11,20 +12,26 @@ int attention_cuda(const CudaLaunch& cuda, const AttentionParams& p);
 
 namespace cuda {
 
-// In f32 throughout, on the ordinary units: for parity.
 struct AttentionArgs {
-  const void* qkv;  // f32, or bf16 and 16-byte aligned
-  void* out;        // of the same type
+  const void* qkv;
+  void* out;
   int64_t batch;
   int64_t tokens;
   int64_t heads;
   bool causal;
+  Number type = Number::kF32;      // of qkv
+  Number out_type = Number::kF32;  // that type, or kE4m3 after kBf16 and kF16
+  float out_scale = 1.0f;          // multiplies before rounding to kE4m3
 };
-int attention_f32(void* stream, const AttentionArgs& a);
 
-// On tensor cores: products of bf16, sums and softmax in f32, weights rounded to bf16 for their
-// product with v.
-int attention_bf16(void* stream, const AttentionArgs& a);
+// f32: in f32 throughout, on the ordinary units, for parity. kBf16 and kF16: on tensor cores,
+// products of that type, sums and softmax in f32, weights rounded for their product with v; qkv and
+// out are 16-byte aligned.
+int attention(void* stream, const AttentionArgs& a);
+
+// Its two halves.
+int attention_plain(void* stream, const AttentionArgs& a);
+int attention_tensor(void* stream, const AttentionArgs& a);
 
 }  // namespace cuda
 }  // namespace acd

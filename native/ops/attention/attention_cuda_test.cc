@@ -20,6 +20,8 @@ struct Case {
 };
 
 // 64 keys and 128 queries are the blocks.
+constexpr float kFp8Scale = 64.0f;
+
 const Case kCases[] = {{1, 1, 1},         {2, 2, 1},        {1, 7, 3},        {1, 63, 2},
                        {1, 64, 1},        {2, 65, 1},       {1, 127, 1},      {1, 128, 1},
                        {1, 129, 2},       {1, 300, 1},      {1, 1, 1, true},  {2, 25, 2, true},
@@ -27,10 +29,11 @@ const Case kCases[] = {{1, 1, 1},         {2, 2, 1},        {1, 7, 3},        {1
                        {1, 129, 1, true}, {1, 200, 1, true}};
 
 struct Problem {
-  explicit Problem(const Case& c, float scale = 2.0f)
+  explicit Problem(const Case& c, float scale = 2.0f, Number type = Number::kBf16)
       : c(c),
         width(c.heads * kHeadWidth),
-        qkv(rounded(Number::kBf16, noise(c.batch * c.tokens * 3 * width, 1, scale))) {}
+        type(type),
+        qkv(rounded(type, noise(c.batch * c.tokens * 3 * width, 1, scale))) {}
   AttentionParams params(Floats& out) const {
     return {qkv.data(), out.data(), c.batch, c.tokens, c.heads, c.causal};
   }
@@ -38,23 +41,29 @@ struct Problem {
   float& at(int64_t token, int64_t column) { return qkv[token * 3 * width + column]; }
   Case c;
   int64_t width;
+  Number type;
   Floats qkv;
 };
 
-Floats run(const Problem& p, int order = 1) {
-  const DeviceNumbers qkv(Number::kBf16, p.qkv);
-  DeviceNumbers out(Number::kBf16, p.blank());
+Floats run(const Problem& p, int order = 1, bool to_fp8 = false) {
+  const DeviceNumbers qkv(p.type, p.qkv);
+  DeviceNumbers out(to_fp8 ? Number::kE4m3 : p.type, p.blank());
   emulator::set_order(order);
-  const int error = cuda::attention_bf16(
-      nullptr, {qkv.data(), out.data(), p.c.batch, p.c.tokens, p.c.heads, p.c.causal});
-  REQUIRE(error == 0);
+  cuda::AttentionArgs a = {qkv.data(), out.data(), p.c.batch, p.c.tokens, p.c.heads, p.c.causal};
+  a.type = p.type;
+  a.out_type = to_fp8 ? Number::kE4m3 : p.type;
+  a.out_scale = kFp8Scale;
+  REQUIRE(cuda::attention(nullptr, a) == 0);
   return out.floats();
 }
 
-float to_bf16(float f) { return __bfloat162float(__float2bfloat16_rn(f)); }
+float round_to(Number type, float f) {
+  return type == Number::kBf16 ? __bfloat162float(__float2bfloat16_rn(f))
+                               : __half2float(__float2half_rn(f));
+}
 
 // The plain loop in the same types: weights rounded before their product with v.
-void plain_attention_bf16(const Problem& p, Floats& out) {
+void plain_attention_half(const Problem& p, Floats& out) {
   std::vector<float> s(static_cast<size_t>(p.c.tokens));
   for (int64_t row = 0; row < p.c.batch * p.c.tokens * p.c.heads; ++row) {
     const int64_t h = row % p.c.heads, i = row / p.c.heads % p.c.tokens;
@@ -72,8 +81,8 @@ void plain_attention_bf16(const Problem& p, Floats& out) {
     for (int64_t d = 0; d < kHeadWidth; ++d) {
       float o = 0;
       for (int64_t j = 0; j < keys; ++j)
-        o += to_bf16(s[j]) * base[j * 3 * p.width + 2 * p.width + d];
-      out[(b * p.c.tokens + i) * p.width + h * kHeadWidth + d] = to_bf16(o / total);
+        o += round_to(p.type, s[j]) * base[j * 3 * p.width + 2 * p.width + d];
+      out[(b * p.c.tokens + i) * p.width + h * kHeadWidth + d] = o / total;
     }
   }
 }
@@ -83,8 +92,8 @@ void check(const char* name, const Problem& p) {
   CAPTURE(p.c.heads);
   Floats expected = p.blank(), plain = p.blank();
   attention_ref(p.params(expected));
-  plain_attention_bf16(p, plain);
-  check_close(name, run(p), expected, plain);
+  plain_attention_half(p, plain);
+  check_close(name, run(p), expected, rounded(p.type, plain));
 }
 
 }  // namespace
@@ -95,13 +104,31 @@ TEST_CASE("attention on tensor cores is as exact as a plain bf16 loop at every s
   }
 }
 
+TEST_CASE("attention on tensor cores is as exact as a plain loop in f16, and rounds to fp8") {
+  for (const Case& c : {Case{1, 63, 2}, Case{2, 130, 1}, Case{1, 77, 2, true}}) {
+    check("attention f16", Problem(c, 2.0f, Number::kF16));
+    for (Number type : {Number::kBf16, Number::kF16}) {
+      const Problem p(c, 2.0f, type);
+      Floats expected = p.blank(), plain = p.blank();
+      attention_ref(p.params(expected));
+      plain_attention_half(p, plain);
+      for (int64_t i = 0; i < plain.size(); ++i) {
+        expected[i] *= kFp8Scale;
+        plain[i] *= kFp8Scale;
+      }
+      check_close("attention to fp8", run(p, 1, true), expected, rounded(Number::kE4m3, plain));
+    }
+  }
+}
+
 TEST_CASE("attention on tensor cores is as exact as a plain bf16 loop for peaked weights") {
   check("attention bf16 peaked", Problem({1, 131, 2}, 12.0f));
   check("attention bf16 peaked", Problem({1, 131, 2, true}, 12.0f));
 }
 
 TEST_CASE("attention on tensor cores does not depend on the order of threads") {
-  for (const Case& c : {Case{1, 200, 1}, Case{2, 77, 2, true}}) {
+  // 64 keys are one block: its reading and the gathering of outputs share memory.
+  for (const Case& c : {Case{1, 200, 1}, Case{1, 64, 1}, Case{2, 77, 2, true}}) {
     const Problem p(c);
     const Floats forward = run(p);
     for (int order : {2, 3, 8}) CHECK(same_bytes(run(p, order), forward));

@@ -109,6 +109,22 @@ int launch_typed(void* stream, const LinearEpilogueArgs& a) {
   }
 }
 
+// Without their sign floats order like their bits, and a NaN is above all of them.
+template <typename X>
+__global__ void __launch_bounds__(kThreads)
+    absolute_max(const X* x, int64_t rows, int64_t width, int64_t ldx, unsigned* max_bits) {
+  unsigned top = 0;
+  for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
+    for (int64_t i = threadIdx.x; i < width; i += kThreads) {
+      top = max(top, __float_as_uint(to_float(x[row * ldx + i])) & 0x7fffffffu);
+    }
+  }
+  for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) {
+    top = max(top, __shfl_xor_sync(kAllLanes, top, lanes));
+  }
+  if (threadIdx.x % kWarp == 0) atomicMax(max_bits, top);
+}
+
 template <typename Product>
 int launch_product(void* stream, const LinearEpilogueArgs& a) {
   switch (a.y_type) {
@@ -132,6 +148,21 @@ int linear_epilogue(void* stream, const LinearEpilogueArgs& a) {
   if (a.product_type == Number::kF32) return launch_product<float>(stream, a);
   if (a.product_type == Number::kBf16) return launch_product<Bf16>(stream, a);
   return kInvalidValue;
+}
+
+int grow_absolute_max(void* stream, const void* x, Number type, int64_t rows, int64_t width,
+                      int64_t ldx, float* max) {
+  if (rows == 0 || width == 0) return 0;
+  constexpr int64_t kMostBlocks = 1024;
+  const dim3 grid(blocks_for(rows < kMostBlocks ? rows : kMostBlocks, 1)), block(kThreads);
+  auto* bits = reinterpret_cast<unsigned*>(max);
+  if (type == Number::kF32) {
+    return launch(stream, grid, block, 0, absolute_max<float>, static_cast<const float*>(x), rows,
+                  width, ldx, bits);
+  }
+  if (type != Number::kBf16) return kInvalidValue;
+  return launch(stream, grid, block, 0, absolute_max<Bf16>, static_cast<const Bf16*>(x), rows,
+                width, ldx, bits);
 }
 
 }  // namespace acd::cuda

@@ -32,4 +32,10 @@ struct LinearEpilogueArgs {
 // Returns cudaError_t.
 int linear_epilogue(void* stream, const LinearEpilogueArgs& a);
 
+// The largest |x| of [rows, width] (row stride ldx; kF32 or kBf16) into *max, which grows: the
+// scale of an fp8 product's input comes from it. The caller clears *max first. A NaN or an infinity
+// stays.
+int grow_absolute_max(void* stream, const void* x, Number type, int64_t rows, int64_t width,
+                      int64_t ldx, float* max);
+
 }  // namespace acd::cuda

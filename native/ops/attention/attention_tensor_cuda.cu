@@ -1,6 +1,6 @@
-// attention in bf16 on tensor cores (mma.sync, compute capability 8.0 on), without the tokens x
-// tokens matrix, after Dao 2023 (FlashAttention-2): one block takes 128 queries of a head, each of
-// its four warps 32, and goes over the keys 64 at a time.
+// attention in bf16 or f16 on tensor cores (mma.sync, compute capability 8.0 on), without the
+// tokens x tokens matrix, after Dao 2023 (FlashAttention-2): one block takes 128 queries of a head,
+// each of its four warps 32, and goes over the keys 64 at a time.
 //
 // A warp holds two tiles of 16 queries, so that each fragment of k and v read from shared memory
 // feeds two products: with one tile, shared memory and not the tensor core sets the pace. Scores
@@ -30,8 +30,8 @@ inline __device__ int piece_at(int row, int piece) {
 }
 
 // kRows rows of 64 values into shared memory, in the background; rows beyond `rows` become zero.
-template <int kRows>
-inline __device__ void fetch(Bf16* to, const Bf16* from, int64_t pitch, int64_t rows) {
+template <int kRows, typename T>
+inline __device__ void fetch(T* to, const T* from, int64_t pitch, int64_t rows) {
   ACD_UNROLL
   for (int i = 0; i < kRows * kPieces / (kWarps * kWarp); ++i) {
     const int at = i * kWarps * kWarp + threadIdx.x, row = at / kPieces, piece = at % kPieces;
@@ -47,8 +47,9 @@ struct State {
 };
 
 // scores += q k^T of 64 keys
+template <typename T>
 inline __device__ void score(float (&s)[kTiles][kKeys / 8][4],
-                             const unsigned (&q)[kTiles][kWidth / 16][4], const Bf16* k) {
+                             const unsigned (&q)[kTiles][kWidth / 16][4], const T* k) {
   const int lane = threadIdx.x % kWarp;
   ACD_UNROLL
   for (int d = 0; d < kWidth / 16; ++d) {
@@ -59,16 +60,16 @@ inline __device__ void score(float (&s)[kTiles][kKeys / 8][4],
       load_matrices(b, k + piece_at(key, 2 * d + lane / 8 % 2));
       ACD_UNROLL
       for (int tile = 0; tile < kTiles; ++tile) {
-        multiply_add(s[tile][2 * n], q[tile][d], b[0], b[1]);
-        multiply_add(s[tile][2 * n + 1], q[tile][d], b[2], b[3]);
+        multiply_add<T>(s[tile][2 * n], q[tile][d], b[0], b[1]);
+        multiply_add<T>(s[tile][2 * n + 1], q[tile][d], b[2], b[3]);
       }
     }
   }
 }
 
 // out += p v of 64 keys
-inline __device__ void collect(State& state, const float (&p)[kTiles][kKeys / 8][4],
-                               const Bf16* v) {
+template <typename T>
+inline __device__ void collect(State& state, const float (&p)[kTiles][kKeys / 8][4], const T* v) {
   const int lane = threadIdx.x % kWarp;
   ACD_UNROLL
   for (int n = 0; n < kKeys / 16; ++n) {
@@ -77,10 +78,10 @@ inline __device__ void collect(State& state, const float (&p)[kTiles][kKeys / 8]
     for (int tile = 0; tile < kTiles; ++tile) {
       const float(&low)[4] = p[tile][2 * n];
       const float(&high)[4] = p[tile][2 * n + 1];
-      a[tile][0] = pack_bf16(low[0], low[1]);
-      a[tile][1] = pack_bf16(low[2], low[3]);
-      a[tile][2] = pack_bf16(high[0], high[1]);
-      a[tile][3] = pack_bf16(high[2], high[3]);
+      a[tile][0] = pack<T>(low[0], low[1]);
+      a[tile][1] = pack<T>(low[2], low[3]);
+      a[tile][2] = pack<T>(high[0], high[1]);
+      a[tile][3] = pack<T>(high[2], high[3]);
     }
     ACD_UNROLL
     for (int d = 0; d < kPieces / 2; ++d) {
@@ -88,8 +89,8 @@ inline __device__ void collect(State& state, const float (&p)[kTiles][kKeys / 8]
       load_matrices_transposed(b, v + piece_at(n * 16 + lane % 16, 2 * d + lane / 16));
       ACD_UNROLL
       for (int tile = 0; tile < kTiles; ++tile) {
-        multiply_add(state.out[tile][2 * d], a[tile], b[0], b[1]);
-        multiply_add(state.out[tile][2 * d + 1], a[tile], b[2], b[3]);
+        multiply_add<T>(state.out[tile][2 * d], a[tile], b[0], b[1]);
+        multiply_add<T>(state.out[tile][2 * d + 1], a[tile], b[2], b[3]);
       }
     }
   }
@@ -148,8 +149,37 @@ inline __device__ void soften(float (&s)[kTiles][kKeys / 8][4], State& state) {
   }
 }
 
+// The scale of the outputs where their type asks for one.
+template <typename Out>
+inline __device__ float scale_of(const AttentionArgs&) {
+  return 1.0f;
+}
+template <>
+inline __device__ float scale_of<E4m3>(const AttentionArgs& a) {
+  return a.out_scale;
+}
+
+inline __device__ void store2(Bf16* at, float low, float high) {
+  *reinterpret_cast<unsigned*>(at) = pack<Bf16>(low, high);
+}
+inline __device__ void store2(Half* at, float low, float high) {
+  *reinterpret_cast<unsigned*>(at) = pack<Half>(low, high);
+}
+inline __device__ void store2(E4m3* at, float low, float high) {
+  at[0] = narrow<E4m3>(low);
+  at[1] = narrow<E4m3>(high);
+}
+
 // Outputs over their sums, through the warp's own rows of shared memory, in pieces of 16 bytes.
-inline __device__ void write(State& state, Bf16* rows, Bf16* to, int64_t pitch, int64_t rows_left) {
+template <typename Out>
+inline __device__ void write(const AttentionArgs& a, State& state, Out* rows, Out* to,
+                             int64_t pitch, int64_t rows_left) {
+  constexpr int kInPiece = 16 / sizeof(Out), kOutPieces = kWidth / kInPiece;
+  // Where values from column `column` of a row on lie: pieces permuted as above.
+  const auto at = [](int row, int column) {
+    const int piece = column / kInPiece ^ row * kOutPieces / 8 % kOutPieces;
+    return row * kWidth + piece * kInPiece + column % kInPiece;
+  };
   const int lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
   ACD_UNROLL
   for (int tile = 0; tile < kTiles; ++tile) {
@@ -158,23 +188,22 @@ inline __device__ void write(State& state, Bf16* rows, Bf16* to, int64_t pitch, 
       float total = state.total[tile][half];
       total += __shfl_xor_sync(kAllLanes, total, 1);
       total += __shfl_xor_sync(kAllLanes, total, 2);
-      const float scale = 1.0f / total;
+      const float scale = scale_of<Out>(a) / total;
       const int row = tile * 16 + half * 8 + g;
       ACD_UNROLL
       for (int d = 0; d < kPieces; ++d) {
         const float* o = &state.out[tile][d][2 * half];
-        *reinterpret_cast<unsigned*>(rows + piece_at(row, d) + 2 * t) =
-            pack_bf16(o[0] * scale, o[1] * scale);
+        store2(rows + at(row, d * 8 + 2 * t), o[0] * scale, o[1] * scale);
       }
     }
   }
   __syncwarp();
   ACD_UNROLL
-  for (int i = 0; i < kTiles * 16 * kPieces / kWarp; ++i) {
-    const int row = (i * kWarp + lane) / kPieces, piece = lane % kPieces;
+  for (int i = 0; i < kTiles * 16 * kOutPieces / kWarp; ++i) {
+    const int row = (i * kWarp + lane) / kOutPieces, column = lane % kOutPieces * kInPiece;
     if (row < rows_left) {
-      *reinterpret_cast<uint4*>(to + row * pitch + piece * 8) =
-          *reinterpret_cast<const uint4*>(rows + piece_at(row, piece));
+      *reinterpret_cast<uint4*>(to + row * pitch + column) =
+          *reinterpret_cast<const uint4*>(rows + at(row, column));
     }
   }
 }
@@ -184,17 +213,18 @@ inline __device__ void write(State& state, Bf16* rows, Bf16* to, int64_t pitch, 
 constexpr int kStage = 2 * kKeys * kWidth;
 static_assert(kStage == kQueries * kWidth, "the queries fill one stage");
 
-__global__ void __launch_bounds__(kWarps* kWarp) attend_bf16(AttentionArgs a) {
-  Bf16* shared = dynamic_shared<Bf16>();
+template <typename T, typename Out>
+__global__ void __launch_bounds__(kWarps* kWarp) attend(AttentionArgs a) {
+  T* shared = dynamic_shared<T>();
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   const int64_t width = a.heads * kWidth, pitch = 3 * width;
-  const Bf16* base = static_cast<const Bf16*>(a.qkv) + blockIdx.z * a.tokens * pitch +
-                     int64_t{blockIdx.y} * kWidth;
+  const T* base =
+      static_cast<const T*>(a.qkv) + blockIdx.z * a.tokens * pitch + int64_t{blockIdx.y} * kWidth;
   const int64_t first = int64_t{blockIdx.x} * kQueries, mine = first + warp * kTiles * 16;
   const int64_t seen = a.causal ? min(first + kQueries, a.tokens) : a.tokens;
   const int blocks = static_cast<int>((seen + kKeys - 1) / kKeys);
   const auto fetch_keys = [&](int block) {
-    Bf16* to = shared + block % 2 * kStage;
+    T* to = shared + block % 2 * kStage;
     const int64_t key = int64_t{block} * kKeys;
     fetch<kKeys>(to, base + width + key * pitch, pitch, a.tokens - key);
     fetch<kKeys>(to + kKeys * kWidth, base + 2 * width + key * pitch, pitch, a.tokens - key);
@@ -224,7 +254,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) attend_bf16(AttentionArgs a) {
     __syncthreads();
     if (block + 1 < blocks) fetch_keys(block + 1);
     copy_async_commit();
-    const Bf16* k = shared + block % 2 * kStage;
+    const T* k = shared + block % 2 * kStage;
     float s[kTiles][kKeys / 8][4] = {};
     score(s, q, k);
     const int64_t key = int64_t{block} * kKeys;
@@ -235,18 +265,30 @@ __global__ void __launch_bounds__(kWarps* kWarp) attend_bf16(AttentionArgs a) {
     collect(state, s, k + kKeys * kWidth);
   }
   __syncthreads();
-  Bf16* out = static_cast<Bf16*>(a.out) + (blockIdx.z * a.tokens + mine) * width +
-              int64_t{blockIdx.y} * kWidth;
-  write(state, shared + warp * kTiles * 16 * kWidth, out, width, a.tokens - mine);
+  Out* out = static_cast<Out*>(a.out) + (blockIdx.z * a.tokens + mine) * width +
+             int64_t{blockIdx.y} * kWidth;
+  write(a, state, reinterpret_cast<Out*>(shared + warp * kTiles * 16 * kWidth), out, width,
+        a.tokens - mine);
+}
+
+template <typename T, typename Out>
+int launch_typed(void* stream, const AttentionArgs& a) {
+  const dim3 grid(blocks_for(a.tokens, kQueries), static_cast<unsigned>(a.heads),
+                  static_cast<unsigned>(a.batch));
+  return launch(stream, grid, dim3(kWarps * kWarp), 2 * kStage * sizeof(T), attend<T, Out>, a);
 }
 
 }  // namespace
 
-int attention_bf16(void* stream, const AttentionArgs& a) {
+int attention_tensor(void* stream, const AttentionArgs& a) {
   if (a.batch == 0 || a.tokens == 0 || a.heads == 0) return 0;
-  const dim3 grid(blocks_for(a.tokens, kQueries), static_cast<unsigned>(a.heads),
-                  static_cast<unsigned>(a.batch));
-  return launch(stream, grid, dim3(kWarps * kWarp), 2 * kStage * sizeof(Bf16), attend_bf16, a);
+  const bool to_fp8 = a.out_type == Number::kE4m3;
+  if (!to_fp8 && a.out_type != a.type) return kInvalidValue;
+  if (a.type == Number::kBf16) {
+    return to_fp8 ? launch_typed<Bf16, E4m3>(stream, a) : launch_typed<Bf16, Bf16>(stream, a);
+  }
+  if (a.type != Number::kF16) return kInvalidValue;
+  return to_fp8 ? launch_typed<Half, E4m3>(stream, a) : launch_typed<Half, Half>(stream, a);
 }
 
 }  // namespace acd::cuda

@@ -1,0 +1,145 @@
+// The epilogues in every type; the op's own tests run them in f32.
+#include "ops/linear/linear_cuda.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "device_numbers.h"
+#include "plain_f32.h"
+
+using namespace acd;
+using namespace acd::test;
+using cuda::Number;
+
+namespace {
+
+struct Case {
+  int64_t rows, width, gap, batch;
+};
+
+// Four columns at once where strides allow it, otherwise one.
+const Case kCases[] = {{1, 1, 0, 1}, {5, 64, 0, 1}, {3, 68, 4, 3}, {4, 1028, 0, 2}, {7, 259, 1, 2}};
+const Number kTypes[] = {Number::kF32, Number::kBf16, Number::kF16, Number::kE4m3};
+const Activation kActs[] = {Activation::kNone, Activation::kGelu, Activation::kQuickGelu,
+                            Activation::kLeakyRelu};
+
+struct Problem {
+  Problem(const Case& c, Number product_type, bool has_bias)
+      : c(c),
+        product_type(product_type),
+        e{c.rows, c.width, c.width + c.gap, c.batch, c.rows * (c.width + c.gap) + 8},
+        product(rounded(product_type, noise(e, 1, 4.0f))),
+        bias(noise(c.width, 2)),
+        has_bias(has_bias) {}
+  cuda::LinearEpilogueArgs args(const DeviceNumbers& from, const DeviceNumbers& b) const {
+    cuda::LinearEpilogueArgs a = {};
+    a.product = from.data();
+    a.ldp = a.ldy = e.ld;
+    a.batch_product = a.batch_y = e.item;
+    a.product_type = product_type;
+    a.bias = has_bias ? static_cast<const float*>(b.data()) : nullptr;
+    a.rows = c.rows;
+    a.width = c.width;
+    a.batch = c.batch;
+    return a;
+  }
+  Case c;
+  Number product_type;
+  Extent e;
+  Floats product, bias;
+  bool has_bias;
+};
+
+// A product with the unit matrix: the references' linear becomes the epilogue.
+template <typename Linear>
+Floats with(Linear linear, const Problem& p, Activation act, bool accumulate, Floats y) {
+  const int64_t n = p.c.width;
+  std::vector<float> unit(static_cast<size_t>(n * n), 0.0f);
+  for (int64_t i = 0; i < n; ++i) unit[static_cast<size_t>(i * n + i)] = 1;
+  LinearParams l{p.product.data(), p.e.ld,    nullptr,  y.data(), p.e.ld, p.c.rows, act,
+                 accumulate,       p.c.batch, p.e.item, p.e.item};
+  linear(l, LinearWeights{unit.data(), p.has_bias ? p.bias.data() : nullptr, n, n});
+  return y;
+}
+
+}  // namespace
+
+TEST_CASE("a product's epilogue on CUDA rounds to every type as a plain loop would") {
+  for (Number product_type : {Number::kF32, Number::kBf16}) {
+    for (Number type : kTypes) {
+      for (Activation act : kActs) {
+        for (const Case& c : kCases) {
+          if (c.width > 300 && act != Activation::kGelu) continue;  // the unit matrix is slow
+          const Problem p(c, product_type, act != Activation::kNone);
+          CAPTURE(c.width);
+          const DeviceNumbers from(product_type, p.product), b(Number::kF32, p.bias);
+          DeviceNumbers y(type, Floats(p.e.cells()));
+          cuda::LinearEpilogueArgs a = p.args(from, b);
+          a.y = y.data();
+          a.y_type = type;
+          a.y_scale = type == Number::kE4m3 ? 2.0f : 1.0f;
+          a.act = act;
+          REQUIRE(cuda::linear_epilogue(nullptr, a) == 0);
+          Floats expected = with(linear_ref, p, act, false, Floats(p.e.cells()));
+          Floats plain = with(plain_linear, p, act, false, Floats(p.e.cells()));
+          for (int64_t i = 0; i < p.e.batch * p.e.rows; ++i) {
+            const int64_t row = i / p.e.rows * p.e.item + i % p.e.rows * p.e.ld;
+            for (int64_t k = 0; k < p.e.width; ++k) {
+              expected[row + k] *= a.y_scale;
+              plain[row + k] *= a.y_scale;
+            }
+          }
+          const std::string name = std::string("epilogue to ") + number_name(type);
+          check_close(name.c_str(), y.floats(), expected, rounded(type, plain));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a product's epilogue on CUDA adds the residual and its own bias") {
+  for (Number product_type : {Number::kF32, Number::kBf16}) {
+    for (const Case& c : {kCases[0], kCases[2], kCases[4]}) {
+      const Problem p(c, product_type, true);
+      const Floats old = noise(p.e, 3);
+      const DeviceNumbers from(product_type, p.product), b(Number::kF32, p.bias);
+      DeviceNumbers y(Number::kF32, old);
+      cuda::LinearEpilogueArgs a = p.args(from, b);
+      a.y = y.data();
+      a.accumulate = true;
+      REQUIRE(cuda::linear_epilogue(nullptr, a) == 0);
+      check_close("epilogue residual", y.floats(),
+                  with(linear_ref, p, Activation::kNone, true, old),
+                  with(plain_linear, p, Activation::kNone, true, old));
+      a.y_type = Number::kBf16;
+      CHECK(cuda::linear_epilogue(nullptr, a) != 0);
+    }
+  }
+}
+
+TEST_CASE("the largest magnitude on CUDA is exact, grows, and does not hide a NaN") {
+  const Extent e{37, 300, 301};
+  for (Number type : {Number::kF32, Number::kBf16}) {
+    Floats x = rounded(type, noise(e, 1, 3.0f));
+    float expected = 0;
+    for (int64_t r = 0; r < e.rows; ++r) {
+      for (int64_t i = 0; i < e.width; ++i)
+        expected = std::max(expected, std::fabs(x[r * e.ld + i]));
+    }
+    float max = 0;
+    const auto grow = [&] {
+      const DeviceNumbers there(type, x);
+      REQUIRE(cuda::grow_absolute_max(nullptr, there.data(), type, e.rows, e.width, e.ld, &max) ==
+              0);
+    };
+    grow();
+    CHECK(max == expected);
+    max = 7;
+    grow();
+    CHECK(max == 7);
+    x[36 * e.ld + 299] = std::numeric_limits<float>::quiet_NaN();
+    grow();
+    CHECK(std::isnan(max));
+  }
+}
