@@ -6,8 +6,6 @@
 #include <random>
 #include <vector>
 
-#include "core/half.h"
-
 #if !defined(__x86_64__) && !defined(ACD_EMULATOR_UCONTEXT)
 #define ACD_EMULATOR_UCONTEXT
 #endif
@@ -352,21 +350,6 @@ SharedArray& find_shared(const char* file, int line, size_t bytes) {
   return m.arrays.back();
 }
 
-uint32_t sign_of(float f) { return std::signbit(f); }
-
-// |f| in a format of so many bits, ties to even; beyond its numbers where f is.
-uint32_t encode(float f, int exponent_bits, int mantissa_bits) {
-  if (f == 0) return 0;
-  if (std::isinf(f)) return 0x7fffffffu;
-  const int lowest = 2 - (1 << (exponent_bits - 1));  // exponent of the smallest normal number
-  int exponent;
-  std::frexp(f, &exponent);
-  exponent = std::max(exponent - 1, lowest);
-  const double steps = std::nearbyint(std::ldexp(std::fabs(double{f}), mantissa_bits - exponent));
-  // One step is the unit in the last place, and counts on across the exponents.
-  return (static_cast<uint32_t>(exponent - lowest) << mantissa_bits) + static_cast<uint32_t>(steps);
-}
-
 // Guards make 64 bytes, so that the array is aligned as malloc's memory is.
 static_assert(kGuardWords * 4 % 16 == 0);
 
@@ -499,21 +482,4 @@ void copy_async_wait(int groups_left) {
   t.copies.erase(std::remove_if(t.copies.begin(), t.copies.end(), is_due), t.copies.end());
 }
 
-uint16_t bf16_bits(float f) {
-  if (std::isnan(f)) return 0x7fff;
-  return static_cast<uint16_t>(sign_of(f) << 15 | std::min(encode(f, 8, 7), 0x7f80u));
-}
-
-uint16_t f16_bits(float f) {
-  if (std::isnan(f)) return 0x7fff;
-  return static_cast<uint16_t>(sign_of(f) << 15 | std::min(encode(f, 5, 10), 0x7c00u));
-}
-
-uint8_t e4m3_bits(float f) {
-  if (std::isnan(f)) return 0x7f;
-  return static_cast<uint8_t>(sign_of(f) << 7 | std::min(encode(f, 4, 3), 0x7eu));
-}
-
 }  // namespace acd::emulator
-
-float __half2float(__half h) { return acd::float_of_f16(h.bits); }

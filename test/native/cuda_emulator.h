@@ -28,6 +28,8 @@
 #include <tuple>
 #include <utility>
 
+#include "small_floats.h"
+
 #define __global__
 #define __device__
 #define __host__
@@ -148,11 +150,6 @@ inline void resolve_ballot(void* const* requests, uint32_t mask) {
 
 inline void resolve_nothing(void* const*, uint32_t) {}
 
-// The bits of a float rounded to a smaller type, ties to even.
-uint16_t bf16_bits(float f);
-uint16_t f16_bits(float f);
-uint8_t e4m3_bits(float f);  // saturates at 448
-
 // kernel<<<grid, block, shared_bytes>>>(arguments...)
 template <typename... Parameters>
 void launch(dim3 grid, dim3 block, size_t shared_bytes, void (*kernel)(Parameters...),
@@ -266,17 +263,15 @@ struct __nv_fp8_e4m3 {
   uint8_t __x;
 };
 
-inline __nv_bfloat16 __float2bfloat16_rn(float f) { return {acd::emulator::bf16_bits(f)}; }
-inline float __bfloat162float(__nv_bfloat16 h) {
-  return __uint_as_float(static_cast<uint32_t>(h.bits) << 16);
-}
-inline __half __float2half_rn(float f) { return {acd::emulator::f16_bits(f)}; }
-float __half2float(__half h);
+inline __nv_bfloat16 __float2bfloat16_rn(float f) { return {acd::test::bf16_bits(f)}; }
+inline float __bfloat162float(__nv_bfloat16 h) { return acd::test::bf16_value(h.bits); }
+inline __half __float2half_rn(float f) { return {acd::test::f16_bits(f)}; }
+inline float __half2float(__half h) { return acd::test::f16_value(h.bits); }
 
 using __nv_fp8_storage_t = uint8_t;
 enum __nv_saturation_t { __NV_NOSAT, __NV_SATFINITE };
 enum __nv_fp8_interpretation_t { __NV_E4M3, __NV_E5M2 };
 inline __nv_fp8_storage_t __nv_cvt_float_to_fp8(float f, __nv_saturation_t,
                                                 __nv_fp8_interpretation_t) {
-  return acd::emulator::e4m3_bits(f);
+  return acd::test::e4m3_bits(f);
 }

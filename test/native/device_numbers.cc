@@ -1,13 +1,23 @@
 #include "device_numbers.h"
 
-#include <cmath>
 #include <cstring>
 
-#include "core/half.h"
-#include "cuda_emulator.h"
+#include "small_floats.h"
 
 namespace acd::test {
 namespace {
+
+uint32_t bits_of(float f) {
+  uint32_t bits;
+  std::memcpy(&bits, &f, sizeof bits);
+  return bits;
+}
+
+float float_of_bits(uint32_t bits) {
+  float f;
+  std::memcpy(&f, &bits, sizeof f);
+  return f;
+}
 
 // A NaN of each type that no rounding gives.
 uint32_t guard_of(cuda::Number type) {
@@ -27,35 +37,28 @@ uint32_t guard_of(cuda::Number type) {
 uint32_t encode(cuda::Number type, float f) {
   switch (type) {
     case cuda::Number::kF32:
-      return __float_as_uint(f);
+      return bits_of(f);
     case cuda::Number::kBf16:
-      return emulator::bf16_bits(f);
+      return bf16_bits(f);
     case cuda::Number::kF16:
-      return emulator::f16_bits(f);
+      return f16_bits(f);
     case cuda::Number::kE4m3:
-      return emulator::e4m3_bits(f);
+      return e4m3_bits(f);
   }
   return 0;
 }
 
-float e4m3_value(uint32_t bits) {
-  const int exponent = bits >> 3 & 15, mantissa = bits & 7;
-  if (exponent == 15 && mantissa == 7) return NAN;
-  const float v = exponent ? std::ldexp(8.0f + mantissa, exponent - 10) : std::ldexp(mantissa, -9);
-  return bits & 0x80 ? -v : v;
-}
-
 float decode(cuda::Number type, uint32_t bits) {
-  if (bits == guard_of(type)) return __uint_as_float(kGuardBits);
+  if (bits == guard_of(type)) return float_of_bits(kGuardBits);
   switch (type) {
     case cuda::Number::kF32:
-      return __uint_as_float(bits);
+      return float_of_bits(bits);
     case cuda::Number::kBf16:
-      return float_of_bf16(static_cast<uint16_t>(bits));
+      return bf16_value(static_cast<uint16_t>(bits));
     case cuda::Number::kF16:
-      return float_of_f16(static_cast<uint16_t>(bits));
+      return f16_value(static_cast<uint16_t>(bits));
     case cuda::Number::kE4m3:
-      return e4m3_value(bits);
+      return e4m3_value(static_cast<uint8_t>(bits));
   }
   return 0;
 }
@@ -83,7 +86,7 @@ DeviceNumbers::DeviceNumbers(cuda::Number type, const Floats& values)
     uint32_t bits = guard_of(type);
     if (i >= guards && i < guards + n) {
       const float f = values[static_cast<int64_t>(i - guards)];
-      if (__float_as_uint(f) != kGuardBits) bits = encode(type, f);
+      if (bits_of(f) != kGuardBits) bits = encode(type, f);
     }
     std::memcpy(bytes_.data() + i * size, &bits, size);
   }
@@ -104,6 +107,8 @@ Floats DeviceNumbers::floats() const {
   }
   return out;
 }
+
+float rounded(cuda::Number type, float f) { return decode(type, encode(type, f)); }
 
 Floats rounded(cuda::Number type, const Floats& values) {
   return DeviceNumbers(type, values).floats();

@@ -28,6 +28,7 @@ class DeviceNumbers {
 };
 
 // The values as the type keeps them.
+float rounded(cuda::Number type, float f);
 Floats rounded(cuda::Number type, const Floats& values);
 
 }  // namespace acd::test

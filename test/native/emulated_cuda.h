@@ -20,7 +20,9 @@ constexpr const char* kCudaOps[] = {
     "assemble_tokens", "attention", "conv_tokens", "fuse_map", "gate",      "gather_tokens", "head",
     "layer_norm",      "linear",    "lora_blend",  "patchify", "preprocess"};
 
-// order: cuda_emulator.h, set_order.
+// The order in which threads of kernels take turns from now on; 1 to any number (cuda_emulator.h).
+void set_thread_order(int order);
+
 Result<std::shared_ptr<Device>> make_emulated_cuda_device(int order);
 
 }  // namespace acd::test

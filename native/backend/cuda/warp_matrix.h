@@ -33,6 +33,20 @@ inline __device__ unsigned pack(float low, float high) {
 #endif
 }
 
+template <typename T>
+inline __device__ float2 unpack(unsigned packed) {
+  if constexpr (kIsBf16<T>) {
+    return make_float2(__uint_as_float(packed << 16), __uint_as_float(packed & 0xffff0000u));
+  } else {
+#if defined(ACD_CUDA_EMULATOR)
+    return make_float2(to_float(T{static_cast<uint16_t>(packed)}),
+                       to_float(T{static_cast<uint16_t>(packed >> 16)}));
+#else
+    return __half22float2(*reinterpret_cast<const __half2*>(&packed));
+#endif
+  }
+}
+
 // 2^x, to two units in the last place; 0 for -infinity.
 inline __device__ float fast_exp2(float x) {
 #if defined(ACD_CUDA_EMULATOR)

@@ -125,5 +125,7 @@ int attention(void* stream, const AttentionArgs& a) {
 }  // namespace acd::cuda
 
 int acd::attention_cuda(const CudaLaunch& cuda, const AttentionParams& p) {
-  return cuda::attention(cuda.stream, {p.qkv, p.out, p.batch, p.tokens, p.heads, p.causal});
+  const auto type = p.type == NumberType::kF32 ? cuda::Number::kF32 : cuda::Number::kBf16;
+  return cuda::attention(cuda.stream,
+                         {p.qkv, p.out, p.batch, p.tokens, p.heads, p.causal, type, type});
 }

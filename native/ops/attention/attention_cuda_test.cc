@@ -5,8 +5,8 @@
 #include <cmath>
 #include <limits>
 
-#include "cuda_emulator.h"
 #include "device_numbers.h"
+#include "emulated_cuda.h"
 
 using namespace acd;
 using namespace acd::test;
@@ -48,18 +48,13 @@ struct Problem {
 Floats run(const Problem& p, int order = 1, bool to_fp8 = false) {
   const DeviceNumbers qkv(p.type, p.qkv);
   DeviceNumbers out(to_fp8 ? Number::kE4m3 : p.type, p.blank());
-  emulator::set_order(order);
+  set_thread_order(order);
   cuda::AttentionArgs a = {qkv.data(), out.data(), p.c.batch, p.c.tokens, p.c.heads, p.c.causal};
   a.type = p.type;
   a.out_type = to_fp8 ? Number::kE4m3 : p.type;
   a.out_scale = kFp8Scale;
   REQUIRE(cuda::attention(nullptr, a) == 0);
   return out.floats();
-}
-
-float round_to(Number type, float f) {
-  return type == Number::kBf16 ? __bfloat162float(__float2bfloat16_rn(f))
-                               : __half2float(__float2half_rn(f));
 }
 
 // The plain loop in the same types: weights rounded before their product with v.
@@ -81,7 +76,7 @@ void plain_attention_half(const Problem& p, Floats& out) {
     for (int64_t d = 0; d < kHeadWidth; ++d) {
       float o = 0;
       for (int64_t j = 0; j < keys; ++j)
-        o += round_to(p.type, s[j]) * base[j * 3 * p.width + 2 * p.width + d];
+        o += rounded(p.type, s[j]) * base[j * 3 * p.width + 2 * p.width + d];
       out[(b * p.c.tokens + i) * p.width + h * kHeadWidth + d] = o / total;
     }
   }

@@ -67,30 +67,23 @@ inline __device__ void score(float (&s)[kTiles][kKeys / 8][4],
   }
 }
 
-// out += p v of 64 keys
+// out += p v of 64 keys; p as soften leaves it
 template <typename T>
-inline __device__ void collect(State& state, const float (&p)[kTiles][kKeys / 8][4], const T* v) {
+inline __device__ void collect(State& state, const unsigned (&p)[kTiles][kKeys / 8][2],
+                               const T* v) {
   const int lane = threadIdx.x % kWarp;
   ACD_UNROLL
   for (int n = 0; n < kKeys / 16; ++n) {
-    unsigned a[kTiles][4];
-    ACD_UNROLL
-    for (int tile = 0; tile < kTiles; ++tile) {
-      const float(&low)[4] = p[tile][2 * n];
-      const float(&high)[4] = p[tile][2 * n + 1];
-      a[tile][0] = pack<T>(low[0], low[1]);
-      a[tile][1] = pack<T>(low[2], low[3]);
-      a[tile][2] = pack<T>(high[0], high[1]);
-      a[tile][3] = pack<T>(high[2], high[3]);
-    }
     ACD_UNROLL
     for (int d = 0; d < kPieces / 2; ++d) {
       unsigned b[4];
       load_matrices_transposed(b, v + piece_at(n * 16 + lane % 16, 2 * d + lane / 16));
       ACD_UNROLL
       for (int tile = 0; tile < kTiles; ++tile) {
-        multiply_add<T>(state.out[tile][2 * d], a[tile], b[0], b[1]);
-        multiply_add<T>(state.out[tile][2 * d + 1], a[tile], b[2], b[3]);
+        const unsigned a[4] = {p[tile][2 * n][0], p[tile][2 * n][1], p[tile][2 * n + 1][0],
+                               p[tile][2 * n + 1][1]};
+        multiply_add<T>(state.out[tile][2 * d], a, b[0], b[1]);
+        multiply_add<T>(state.out[tile][2 * d + 1], a, b[2], b[3]);
       }
     }
   }
@@ -114,8 +107,11 @@ inline __device__ void mask(float (&s)[kTiles][kKeys / 8][4], int64_t first_quer
   }
 }
 
-// Scores become weights relative to the running maximum; sum and outputs follow it.
-inline __device__ void soften(float (&s)[kTiles][kKeys / 8][4], State& state) {
+// Scores become weights relative to the running maximum, two of a row to a register; outputs and
+// the sum, of the weights as rounded, follow it.
+template <typename T>
+inline __device__ void soften(const float (&s)[kTiles][kKeys / 8][4],
+                              unsigned (&p)[kTiles][kKeys / 8][2], State& state) {
   ACD_UNROLL
   for (int tile = 0; tile < kTiles; ++tile) {
     ACD_UNROLL
@@ -133,11 +129,10 @@ inline __device__ void soften(float (&s)[kTiles][kKeys / 8][4], State& state) {
       float sum = 0;
       ACD_UNROLL
       for (int n = 0; n < kKeys / 8; ++n) {
-        ACD_UNROLL
-        for (int i = 2 * half; i < 2 * half + 2; ++i) {
-          s[tile][n][i] = fast_exp2(fmaf(s[tile][n][i], kScale, -highest));
-          sum += s[tile][n][i];
-        }
+        p[tile][n][half] = pack<T>(fast_exp2(fmaf(s[tile][n][2 * half], kScale, -highest)),
+                                   fast_exp2(fmaf(s[tile][n][2 * half + 1], kScale, -highest)));
+        const float2 rounded = unpack<T>(p[tile][n][half]);
+        sum += rounded.x + rounded.y;
       }
       state.total[tile][half] = state.total[tile][half] * shrink + sum;
       ACD_UNROLL
@@ -261,8 +256,9 @@ __global__ void __launch_bounds__(kWarps* kWarp) attend(AttentionArgs a) {
     if (key + kKeys > a.tokens || (a.causal && key + kKeys > mine + 1)) {
       mask(s, mine, key, a.tokens, a.causal);
     }
-    soften(s, state);
-    collect(state, s, k + kKeys * kWidth);
+    unsigned p[kTiles][kKeys / 8][2];
+    soften<T>(s, p, state);
+    collect(state, p, k + kKeys * kWidth);
   }
   __syncthreads();
   Out* out = static_cast<Out*>(a.out) + (blockIdx.z * a.tokens + mine) * width +

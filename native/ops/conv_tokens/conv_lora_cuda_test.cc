@@ -1,8 +1,8 @@
 // The fused adapter against the chain of ops that it replaces.
 #include "ops/conv_tokens/conv_lora_cuda.h"
 
-#include "cuda_emulator.h"
 #include "device_numbers.h"
+#include "emulated_cuda.h"
 #include "ops/conv_tokens/conv_tokens.h"
 #include "ops/lora_blend/lora_blend.h"
 #include "plain_f32.h"
@@ -105,7 +105,7 @@ Output run(const Problem& p, int order, size_t shared_bytes = 227 * 1024) {
   a.groups = p.c.groups;
   a.width = p.c.width;
   a.batch = p.c.batch;
-  emulator::set_order(order);
+  set_thread_order(order);
   REQUIRE(cuda::conv_lora_fits(a, shared_bytes));
   REQUIRE(cuda::conv_lora(nullptr, a, shared_bytes) == 0);
   return {x.floats(), copy.floats()};

@@ -127,19 +127,20 @@ TEST_CASE("the largest magnitude on CUDA is exact, grows, and does not hide a Na
       for (int64_t i = 0; i < e.width; ++i)
         expected = std::max(expected, std::fabs(x[r * e.ld + i]));
     }
-    float max = 0;
+    Floats max(1);
+    max[0] = 0;
     const auto grow = [&] {
       const DeviceNumbers there(type, x);
-      REQUIRE(cuda::grow_absolute_max(nullptr, there.data(), type, e.rows, e.width, e.ld, &max) ==
-              0);
+      REQUIRE(cuda::grow_absolute_max(nullptr, there.data(), type, e.rows, e.width, e.ld,
+                                      max.data()) == 0);
     };
     grow();
-    CHECK(max == expected);
-    max = 7;
+    CHECK(max[0] == expected);
+    max[0] = 7;
     grow();
-    CHECK(max == 7);
+    CHECK(max[0] == 7);
     x[36 * e.ld + 299] = std::numeric_limits<float>::quiet_NaN();
     grow();
-    CHECK(std::isnan(max));
+    CHECK(std::isnan(max[0]));
   }
 }

@@ -2,8 +2,8 @@
 
 #include <random>
 
-#include "cuda_emulator.h"
 #include "device_numbers.h"
+#include "emulated_cuda.h"
 #include "ops/patchify/patchify.h"
 #include "ops/preprocess/preprocess.h"
 #include "ops/resize/resize.h"
@@ -39,7 +39,7 @@ Floats run(const Case& c, const std::vector<uint8_t>& src, int patch, Number typ
   const BicubicAxis horizontal = bicubic_axis(c.w, c.size), vertical = bicubic_axis(c.h, c.size);
   std::vector<uint8_t> middle(cuda::preprocess_scratch_bytes(c.w, c.h, c.size));
   DeviceNumbers out(type, Floats(int64_t{3} * c.size * c.size));
-  emulator::set_order(order);
+  set_thread_order(order);
   const int error =
       cuda::preprocess(nullptr, {src.data(), c.w, c.h, device_axis(horizontal, c.w != c.size),
                                  device_axis(vertical, c.h != c.size), middle.data(), c.size, patch,
