@@ -51,9 +51,10 @@ __global__ void __launch_bounds__(kThreads) epilogue(LinearEpilogueArgs a) {
   }
   const float scale = scale_of<Y>(a);
   for (int i = 0; i < kRowsPerBlock; ++i) {
-    const int64_t row = int64_t{blockIdx.x} * kRowsPerBlock + i;
-    if (row >= a.batch * a.rows) return;
-    const int64_t item = row / a.rows, in_item = row - item * a.rows;
+    // 32 bits: a division of 64 takes as long as the row's memory.
+    const unsigned row = blockIdx.x * kRowsPerBlock + i, rows = static_cast<unsigned>(a.rows);
+    if (row >= rows * static_cast<unsigned>(a.batch)) return;
+    const int64_t item = row / rows, in_item = row % rows;
     const Product* product =
         static_cast<const Product*>(a.product) + item * a.batch_product + in_item * a.ldp + column;
     Y* y = static_cast<Y*>(a.y) + item * a.batch_y + in_item * a.ldy + column;
