@@ -49,9 +49,9 @@ function wheels() {
 
 const folder = wheels();
 step('Compiling and linking libacd_cuda.so');
-const options = ['-DACD_ADDON=OFF', '-DACD_TESTS=OFF', '-DACD_CUDA=on'];
+const options = ['-DACD_ADDON=OFF', '-DACD_TESTS=OFF', '-DACD_CUDA=on', '-DACD_GPU_CHECK=ON'];
 run('cmake', ['-S', root, '-B', build, ...options, `-DACD_CUDA_WHEELS=${folder}`]);
-run('cmake', ['--build', build, '--target', 'acd_cuda', '--parallel', jobs]);
+run('cmake', ['--build', build, '--parallel', jobs]);
 
 step('Asking what it finds');
 const asked = probe(process.execPath, [join(root, 'dist/cli/main.js'), 'inspect', '--json'], {
@@ -76,5 +76,11 @@ if (driver?.usable) {
 } else {
   expected('a reason', /driver/.test(cuda.reason) && cuda.reason === driver?.reason);
   expected('no device', devices.length === 2 && devices[1].available === false);
+  // The program of scripts/gpu-check.sh links, starts and says why it cannot go on.
+  const check = probe(join(build, 'acd_gpu_check'), ['ops'], {
+    env: { ...process.env, ACD_CUDA_PLUGIN: join(build, 'libacd_cuda.so') },
+  });
+  const why = 'Device cuda:0 cannot be used: the NVIDIA driver';
+  expected('acd_gpu_check', check?.code === 1 && check.output.includes(why));
 }
 step('The CUDA backend compiles, links and answers');

@@ -1,11 +1,11 @@
-// clang-format over native/, test/native/ and bench/peaks/: checks, or with --write formats. Skipped with a word
-// where clang-format is not installed.
+// clang-format over native/, test/native/, test/gpu/ and bench/peaks/: checks, or with --write formats. Skipped with
+// a word where clang-format is not installed.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fail, probe, root } from './lib.mjs';
 
 const write = process.argv.includes('--write');
-const files = ['native', 'test/native', 'bench/peaks'].flatMap((folder) =>
+const files = ['native', 'test/native', 'test/gpu', 'bench/peaks'].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true })
     .filter((name) => /\.(cc|cu|h)$/.test(name))
     .map((name) => join(folder, name)),

@@ -116,7 +116,8 @@ const CudaState& cuda_state(bool libraries) {
 
 PrecisionSupport cuda_precision(Precision precision) {
   if (precision == Precision::kFp32) return {true, "every device computes in it"};
-  return {false, "its CUDA kernels are not built yet"};
+  if (precision == Precision::kBf16) return {true, "tensor cores multiply it"};
+  return {false, "there are no CUDA kernels for it yet"};
 }
 
 Result<std::shared_ptr<Device>> make_cuda_device(int index) {

@@ -79,6 +79,7 @@ class Session {
   Result<uint64_t> enqueue(std::shared_ptr<Entry> entry);
   void main();
   Batch next_batch();
+  Status open_device();
   void run(Batch& batch);
   void run_text(Entry& entry);
   void run_images(Batch& batch);
@@ -93,6 +94,7 @@ class Session {
   const size_t queue_limit_;
   size_t max_batch_;
   std::shared_ptr<const AcdClip> model_;
+  std::shared_ptr<Device> device_;  // the model's, with a stream of this session's
   // Made by the first batch and used again by all that follow; the scheduler thread's own.
   AcdClip::Workspace workspace_;
   PreprocessScratch preprocess_;

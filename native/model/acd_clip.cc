@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/aligned.h"
 #include "ops/resize_positions/resize_positions.h"
 
 namespace acd {
@@ -32,13 +31,17 @@ Result<std::shared_ptr<const AcdClip>> AcdClip::load(std::shared_ptr<Device> dev
   ACD_RETURN_IF_ERROR(reader.open());
   std::shared_ptr<AcdClip> model(new AcdClip());
   model->config_ = config;
-  model->device_ = std::move(device);
+  // One of its own, which counts what the weights take.
+  auto own = device->fork();
+  if (!own.ok()) return own.status();
+  model->device_ = std::move(own.value());
   model->tower_type_ = tower_type(*model->device_, config.precision);
-  const int64_t before = thread_balance();
   ACD_RETURN_IF_ERROR(model->load_vision(reader));
   ACD_RETURN_IF_ERROR(model->load_text(reader));
   reader.drop_scratch();
-  model->weight_bytes_ = static_cast<size_t>(thread_balance() - before);
+  // Other streams read the weights without asking.
+  ACD_RETURN_IF_ERROR(model->device_->synchronize());
+  model->weight_bytes_ = static_cast<size_t>(model->device_->live_bytes());
   return std::shared_ptr<const AcdClip>(std::move(model));
 }
 
@@ -136,19 +139,20 @@ Status AcdClip::load_text(WeightReader& reader) {
   return Status();
 }
 
-Result<AcdClip::Workspace> AcdClip::make_workspace(int64_t items) const {
+Result<AcdClip::Workspace> AcdClip::make_workspace(std::shared_ptr<Device> device,
+                                                   int64_t items) const {
   const ModelConfig& c = config_;
   const int64_t n = c.patches(), g = c.groups, e = c.embed_dim, s = c.image_size;
   Workspace ws;
-  auto tower = make_activations(device_, items, n + 1, c.vision_width, tower_type_,
+  auto tower = make_activations(device, items, n + 1, c.vision_width, tower_type_,
                                 c.precision == Precision::kInt8);
   if (!tower.ok()) return tower.status();
   ws.tower = std::move(tower.value());
-  auto adapter = make_adapter_activations(device_, c, items);
+  auto adapter = make_adapter_activations(device, c, items);
   if (!adapter.ok()) return adapter.status();
   ws.adapter = std::move(adapter.value());
   const auto make = [&](int64_t count, Floats& to) {
-    return keep(Floats::make(device_, static_cast<size_t>(count)), to);
+    return keep(Floats::make(device, static_cast<size_t>(count)), to);
   };
   ACD_RETURN_IF_ERROR(make(items * 3 * s * s, ws.image));
   const int64_t patch_floats = items * n * 3 * c.patch_size * c.patch_size;
@@ -163,6 +167,7 @@ Result<AcdClip::Workspace> AcdClip::make_workspace(int64_t items) const {
   ACD_RETURN_IF_ERROR(make(s * s + 1, ws.map));
   ACD_RETURN_IF_ERROR(make(g * 2 * n, ws.logits));
   ws.items = items;
+  ws.device = std::move(device);
   return ws;
 }
 
@@ -173,9 +178,10 @@ Status AcdClip::encode_images(Workspace& ws, const std::vector<ImageRequest>& re
   const auto items = static_cast<int64_t>(requests.size());
   ACD_ASSERT(items <= ws.items);
   if (vectors && ws.vectors.size() == 0) {
-    ACD_RETURN_IF_ERROR(keep(
-        Floats::make(device_, static_cast<size_t>(ws.items * c.groups * c.patches() * c.embed_dim)),
-        ws.vectors));
+    ACD_RETURN_IF_ERROR(
+        keep(Floats::make(ws.device,
+                          static_cast<size_t>(ws.items * c.groups * c.patches() * c.embed_dim)),
+             ws.vectors));
   }
   std::vector<float> columns(static_cast<size_t>(2 * c.groups * c.embed_dim));
   for (int64_t item = 0; item < items; ++item) {
@@ -190,8 +196,8 @@ Status AcdClip::encode_images(Workspace& ws, const std::vector<ImageRequest>& re
       }
     }
     ACD_RETURN_IF_ERROR(
-        device_->upload(ws.text.data() + item * static_cast<int64_t>(columns.size()),
-                        columns.data(), columns.size() * sizeof(float)));
+        ws.device->upload(ws.text.data() + item * static_cast<int64_t>(columns.size()),
+                          columns.data(), columns.size() * sizeof(float)));
   }
   ACD_RETURN_IF_ERROR(run_vision(ws, items, vectors, cancelled));
   out.resize(requests.size());
@@ -210,28 +216,28 @@ Status AcdClip::run_vision(Workspace& ws, int64_t items, bool vectors,
   auto* rows =
       ws.patches.size() > 0 ? ws.patches.data() : reinterpret_cast<float*>(ws.tower.hidden.data());
   ACD_RETURN_IF_ERROR(
-      device_->patchify({ws.image.data(), rows, items, c.image_size, c.patch_size}));
+      ws.device->patchify({ws.image.data(), rows, items, c.image_size, c.patch_size}));
   float* x = ws.tower.x.data();
   LinearParams embed{rows, patch_columns, patch_embed_.packed(), x + d, d, n};
   embed.batch = items;
   embed.batch_x = n * patch_columns;
   embed.batch_y = t * d;
-  ACD_RETURN_IF_ERROR(device_->linear(embed));
+  ACD_RETURN_IF_ERROR(ws.device->linear(embed));
   ACD_RETURN_IF_ERROR(
-      device_->assemble_tokens({x, class_embedding_.data(), positions_.data(), items, t, d}));
-  ACD_RETURN_IF_ERROR(
-      device_->layer_norm({x, d, ln_pre_.weight.data(), ln_pre_.bias.data(), x, d, items * t, d}));
+      ws.device->assemble_tokens({x, class_embedding_.data(), positions_.data(), items, t, d}));
+  ACD_RETURN_IF_ERROR(ws.device->layer_norm(
+      {x, d, ln_pre_.weight.data(), ln_pre_.bias.data(), x, d, items * t, d}));
 
   const Activation act = c.quick_gelu ? Activation::kQuickGelu : Activation::kGelu;
   // Layers after the last group feed nothing.
   for (int64_t layer = 0; layer < c.vision_levels.back(); ++layer) {
     if (cancelled && cancelled()) return aborted();
-    ACD_RETURN_IF_ERROR(run_block(*device_, vision_blocks_[static_cast<size_t>(layer)], ws.tower,
+    ACD_RETURN_IF_ERROR(run_block(*ws.device, vision_blocks_[static_cast<size_t>(layer)], ws.tower,
                                   items, t, d, false, act));
     const int64_t group = group_after(c.vision_levels, layer + 1);
     if (group < 0) continue;
     const ImageAdapterGroup& adapter = image_groups_[static_cast<size_t>(group)];
-    ACD_RETURN_IF_ERROR(run_conv_lora(*device_, c, adapter, ws.adapter, x, items));
+    ACD_RETURN_IF_ERROR(run_conv_lora(*ws.device, c, adapter, ws.adapter, x, items));
     std::vector<const float*> text;
     std::vector<HeadOutputs> out;
     for (int64_t item = 0; item < items; ++item) {
@@ -241,7 +247,7 @@ Status AcdClip::run_vision(Workspace& ws, int64_t items, bool vectors,
                      ws.dots.data() + slot * n * 2 * g,
                      vectors ? ws.vectors.data() + slot * n * e : nullptr});
     }
-    ACD_RETURN_IF_ERROR(run_heads(*device_, c, adapter, ws.adapter, x, items, text, out));
+    ACD_RETURN_IF_ERROR(run_heads(*ws.device, c, adapter, ws.adapter, x, items, text, out));
   }
   return Status();
 }
@@ -252,7 +258,7 @@ Status AcdClip::finish_image(Workspace& ws, int64_t item, const ImageRequest& re
   const int64_t g = c.groups, e = c.embed_dim, n = c.patches(), s = c.image_size;
   const auto download = [&](std::vector<float>& to, const float* from, int64_t count) {
     to.resize(static_cast<size_t>(count));
-    return device_->download(to.data(), from, to.size() * sizeof(float));
+    return ws.device->download(to.data(), from, to.size() * sizeof(float));
   };
   ACD_RETURN_IF_ERROR(download(out.det_features, ws.det_mean.data() + item * g * e, g * e));
   if (vectors) {
@@ -263,16 +269,16 @@ Status AcdClip::finish_image(Workspace& ws, int64_t item, const ImageRequest& re
   float* gates = ws.gates.data() + item * g * g * 2;
   for (int64_t i = 0; i < g; ++i) {
     const ImageAdapterGroup& w = image_groups_[static_cast<size_t>(i)];
-    ACD_RETURN_IF_ERROR(device_->gate({ws.seg_mean.data() + (item * g + i) * e, w.gate_w1.data(),
-                                       w.gate_b1.data(), w.gate_w2.data(), w.gate_b2.data(),
-                                       gates + i * g * 2, e, c.adapter_hidden, g}));
+    ACD_RETURN_IF_ERROR(ws.device->gate({ws.seg_mean.data() + (item * g + i) * e, w.gate_w1.data(),
+                                         w.gate_b1.data(), w.gate_w2.data(), w.gate_b2.data(),
+                                         gates + i * g * 2, e, c.adapter_hidden, g}));
   }
   ACD_RETURN_IF_ERROR(
-      device_->fuse_map({ws.dots.data() + item * g * n * 2 * g, gates, g, c.grid(), s,
-                         request.blur_taps, request.blur_sigma, ws.map.data(),
-                         ws.map.data() + s * s, vectors ? ws.logits.data() : nullptr}));
+      ws.device->fuse_map({ws.dots.data() + item * g * n * 2 * g, gates, g, c.grid(), s,
+                           request.blur_taps, request.blur_sigma, ws.map.data(),
+                           ws.map.data() + s * s, vectors ? ws.logits.data() : nullptr}));
   ACD_RETURN_IF_ERROR(download(out.map, ws.map.data(), s * s));
-  ACD_RETURN_IF_ERROR(device_->download(&out.map_max, ws.map.data() + s * s, sizeof(float)));
+  ACD_RETURN_IF_ERROR(ws.device->download(&out.map_max, ws.map.data() + s * s, sizeof(float)));
   ACD_RETURN_IF_ERROR(download(out.gates, gates, g * g * 2));
   if (vectors) ACD_RETURN_IF_ERROR(download(out.group_logits, ws.logits.data(), g * 2 * n));
 
@@ -288,7 +294,8 @@ Status AcdClip::finish_image(Workspace& ws, int64_t item, const ImageRequest& re
   return Status();
 }
 
-Status AcdClip::encode_text(const std::vector<int32_t>& tokens, int64_t prompts, int64_t length,
+Status AcdClip::encode_text(const std::shared_ptr<Device>& device,
+                            const std::vector<int32_t>& tokens, int64_t prompts, int64_t length,
                             const Cancelled& cancelled, std::vector<float>& out) const {
   const ModelConfig& c = config_;
   const int64_t w = c.text_width, r = c.text_lora_rank, rows = prompts * length;
@@ -304,41 +311,41 @@ Status AcdClip::encode_text(const std::vector<int32_t>& tokens, int64_t prompts,
                         std::to_string(c.vocab_size) + " but received " + std::to_string(id));
     }
   }
-  auto tower = make_activations(device_, prompts, length, w, tower_type_, false);
+  auto tower = make_activations(device, prompts, length, w, tower_type_, false);
   if (!tower.ok()) return tower.status();
   const TowerActivations& a = tower.value();
   Floats y;
-  ACD_RETURN_IF_ERROR(keep(Floats::make(device_, static_cast<size_t>(rows * r)), y));
-  auto ids = DeviceArray<int32_t>::make(device_, tokens.size());
+  ACD_RETURN_IF_ERROR(keep(Floats::make(device, static_cast<size_t>(rows * r)), y));
+  auto ids = DeviceArray<int32_t>::make(device, tokens.size());
   if (!ids.ok()) return ids.status();
   ACD_RETURN_IF_ERROR(
-      device_->upload(ids.value().data(), tokens.data(), tokens.size() * sizeof(int32_t)));
+      device->upload(ids.value().data(), tokens.data(), tokens.size() * sizeof(int32_t)));
   float* x = a.x.data();
   auto* adapted = reinterpret_cast<float*>(a.hidden.data());  // [rows, w]: it has room in any type
-  ACD_RETURN_IF_ERROR(device_->gather_tokens({ids.value().data(), token_table_.data(), token_type_,
-                                              text_positions_.data(), x, prompts, length, w,
-                                              c.token_embedding_seed.value_or(0)}));
+  ACD_RETURN_IF_ERROR(device->gather_tokens({ids.value().data(), token_table_.data(), token_type_,
+                                             text_positions_.data(), x, prompts, length, w,
+                                             c.token_embedding_seed.value_or(0)}));
   const Activation act = c.quick_gelu ? Activation::kQuickGelu : Activation::kGelu;
   out.assign(static_cast<size_t>(c.groups * prompts * w), 0.0f);
   for (int64_t layer = 0; layer < c.text_levels.back(); ++layer) {
     if (cancelled && cancelled()) return aborted();
-    ACD_RETURN_IF_ERROR(run_block(*device_, text_blocks_[static_cast<size_t>(layer)], a, prompts,
+    ACD_RETURN_IF_ERROR(run_block(*device, text_blocks_[static_cast<size_t>(layer)], a, prompts,
                                   length, w, true, act));
     const int64_t group = group_after(c.text_levels, layer + 1);
     if (group < 0) continue;
     const TextGroup& g = text_groups_[static_cast<size_t>(group)];
-    ACD_RETURN_IF_ERROR(device_->linear({x, w, g.down.packed(), y.data(), r, rows}));
+    ACD_RETURN_IF_ERROR(device->linear({x, w, g.down.packed(), y.data(), r, rows}));
     ACD_RETURN_IF_ERROR(
-        device_->lora_blend({x, w, y.data(), r, g.up.data(), g.mix.data(), rows, w, r}));
+        device->lora_blend({x, w, y.data(), r, g.up.data(), g.mix.data(), rows, w, r}));
     ACD_RETURN_IF_ERROR(
-        device_->layer_norm({x, w, g.norm.weight.data(), g.norm.bias.data(), adapted, w, rows, w}));
+        device->layer_norm({x, w, g.norm.weight.data(), g.norm.bias.data(), adapted, w, rows, w}));
     for (int64_t p = 0; p < prompts; ++p) {
       const auto* sentence = tokens.data() + p * length;
       const int64_t end =
           std::max_element(sentence, sentence + length) - sentence;  // largest id: end of text
-      ACD_RETURN_IF_ERROR(device_->download(out.data() + (group * prompts + p) * w,
-                                            adapted + (p * length + end) * w,
-                                            static_cast<size_t>(w) * sizeof(float)));
+      ACD_RETURN_IF_ERROR(device->download(out.data() + (group * prompts + p) * w,
+                                           adapted + (p * length + end) * w,
+                                           static_cast<size_t>(w) * sizeof(float)));
     }
   }
   return Status();

@@ -52,6 +52,7 @@ class AcdClip {
 
   // Activations for up to `items` images, made once and reused.
   struct Workspace {
+    std::shared_ptr<Device> device;  // that computes in it
     int64_t items = 0;
     Floats image;    // [items, 3, S, S], filled by the caller
     Floats patches;  // [items, N, 3 p p]; empty where tower.hidden has room for them
@@ -66,7 +67,8 @@ class AcdClip {
     Floats logits;    // [G, 2, N]
     Floats vectors;   // [items, G, N, E]; only when asked for
   };
-  Result<Workspace> make_workspace(int64_t items) const;
+  // device: the model's own, or a fork of it: then the work runs on a stream of its own.
+  Result<Workspace> make_workspace(std::shared_ptr<Device> device, int64_t items) const;
 
   // ws.image holds `requests.size()` normalised images. vectors: also seg vectors and group logits.
   // Every image's result has the same bytes whatever else is in the batch.
@@ -74,8 +76,9 @@ class AcdClip {
                        const Cancelled& cancelled, std::vector<ImageResult>& out) const;
 
   // tokens [prompts, length] -> adapted end-of-text features [G, prompts, W], host memory.
-  Status encode_text(const std::vector<int32_t>& tokens, int64_t prompts, int64_t length,
-                     const Cancelled& cancelled, std::vector<float>& out) const;
+  Status encode_text(const std::shared_ptr<Device>& device, const std::vector<int32_t>& tokens,
+                     int64_t prompts, int64_t length, const Cancelled& cancelled,
+                     std::vector<float>& out) const;
 
  private:
   AcdClip() = default;

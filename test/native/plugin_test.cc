@@ -9,6 +9,7 @@
 #include <map>
 #include <string>
 
+#include "backend/cuda/host/algorithm_cache.h"
 #include "backend/cuda/host/libraries.h"
 #include "backend/cuda_plugin.h"
 
@@ -90,6 +91,50 @@ TEST_CASE("a library of the system is opened and says where it was found") {
   CHECK(library.origin == "the system");
   CHECK(library.path.rfind("/libc.so.6") != std::string::npos);
   CHECK(find_symbol(library, "malloc") != nullptr);
+}
+
+TEST_CASE("algorithms are remembered between processes, for the same device and library alone") {
+  const BrokenLibrary folder("cache");
+  const std::string path = folder.folder + "/algorithms.txt";
+  const AlgorithmWords words = {1, 0, ~uint64_t{0}, 4, 5, 6, 7, 0x123456789abcdef0u};
+  {
+    AlgorithmCache cache(path, "library 1 on a device");
+    CHECK(!cache.find("12_34_56"));
+    cache.put("12_34_56", words);
+    cache.put("other", {});
+  }
+  const AlgorithmCache again(path, "library 1 on a device");
+  REQUIRE(again.find("12_34_56"));
+  CHECK(*again.find("12_34_56") == words);
+  CHECK(!AlgorithmCache(path, "library 2 on a device").find("12_34_56"));
+  std::remove(path.c_str());
+}
+
+TEST_CASE("a damaged file of algorithms costs what is damaged and nothing else") {
+  const BrokenLibrary folder("cache");
+  const std::string path = folder.folder + "/algorithms.txt";
+  std::ofstream(path) << "me\nshort 1 2 3\nlong 1 2 3 4 5 6 7 8 9\nletters x y z\n\n"
+                      << "good 1 2 3 4 5 6 7 8\n";
+  AlgorithmCache cache(path, "me");
+  CHECK(!cache.find("short"));
+  CHECK(!cache.find("long"));
+  CHECK(!cache.find("letters"));
+  REQUIRE(cache.find("good"));
+  CHECK((*cache.find("good"))[7] == 8);
+  std::remove(path.c_str());
+  // A folder that cannot be written only forgets.
+  AlgorithmCache nowhere("/nonexistent/folder/file", "me");
+  nowhere.put("product", {});
+  CHECK(nowhere.find("product"));
+}
+
+TEST_CASE("the cache's folder is the user's") {
+  g_environ = {{"HOME", "/home/someone"}};
+  CHECK(AlgorithmCache::folder(fake_environ) == "/home/someone/.cache/acd-clip-native");
+  g_environ["XDG_CACHE_HOME"] = "/xdg";
+  CHECK(AlgorithmCache::folder(fake_environ) == "/xdg/acd-clip-native");
+  g_environ["ACD_CLIP_CACHE_DIR"] = "/own";
+  CHECK(AlgorithmCache::folder(fake_environ) == "/own");
 }
 
 TEST_CASE("without a usable device the reason is a sentence and a device is refused with it") {

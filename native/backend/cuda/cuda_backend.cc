@@ -8,6 +8,7 @@
 #include "backend/cuda/host/cuda_context.h"
 #include "backend/cuda/plugin.h"
 #include "backend/cuda/probe.h"
+#include "backend/cuda/probe_kernel.h"
 #include "backend/cuda/runtime_cudart.h"
 
 #define ACD_EXPORT extern "C" __attribute__((visibility("default")))
@@ -43,7 +44,18 @@ Status open_device(const CudaOptions& options, BackendTable& table) {
   }
   const auto facts = facts_of(options.device);
   if (!facts.ok()) return facts.status();
-  auto context = CudaContext::make(cudart_runtime(), facts.value(), options.budget_bytes);
+  // Not in the probe: it makes a context, on every device that is asked.
+  cudaSetDevice(options.device);
+  if (const int error = probe_kernel_image()) {
+    cudaGetLastError();
+    return Status(Code::kDeviceUnavailable,
+                  "this build has no kernels for Device cuda:" + std::to_string(options.device) +
+                      ": " + cudaGetErrorString(static_cast<cudaError_t>(error)));
+  }
+  cudaDeviceProp prop = {};
+  if (cudaGetDeviceProperties(&prop, options.device) != cudaSuccess) cudaGetLastError();
+  auto context =
+      CudaBackend::make(cudart_runtime(), facts.value(), prop.name, options.budget_bytes);
   if (!context.ok()) return context.status();
   table = CudaContext::base_table(std::move(context.value()), ops);
   return Status();

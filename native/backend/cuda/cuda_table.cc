@@ -1,11 +1,217 @@
 #include "backend/cuda/cuda_table.h"
 
+#include <vector>
+
+#include "core/half.h"
+#include "ops/assemble_tokens/assemble_tokens_cuda.h"
+#include "ops/attention/attention_cuda.h"
+#include "ops/conv_tokens/conv_tokens_cuda.h"
+#include "ops/fuse_map/fuse_map_cuda.h"
+#include "ops/gate/gate_cuda.h"
+#include "ops/gather_tokens/gather_tokens_cuda.h"
+#include "ops/head/head_cuda.h"
+#include "ops/layer_norm/layer_norm_cuda.h"
+#include "ops/linear/linear_cuda.h"
+#include "ops/lora_blend/lora_blend_cuda.h"
+#include "ops/patchify/patchify_cuda.h"
+
 namespace acd {
+namespace {
+
+constexpr size_t kAlignment = 256;
+
+CudaBackend& backend(void* self) {
+  return *static_cast<CudaBackend*>(static_cast<CudaContext*>(self));
+}
+
+size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+cuda::Number number_of(NumberType type) {
+  return type == NumberType::kF32 ? cuda::Number::kF32 : cuda::Number::kBf16;
+}
+
+#define ACD_CUDA_ENTRY(op, Params)                                                                \
+  table.op = [](void* self, void* stream, const Params* p) {                                      \
+    return coded_cuda(backend(self).run(stream, #op, [&](const CudaLaunch& launch, CudaStream&) { \
+      return op##_cuda(launch, *p);                                                               \
+    }));                                                                                          \
+  }
+
+// ------------------------------------------------------------------------------- products
+
+Status pack(CudaBackend& cuda, const LinearWeights& w, PackedLinear** out) {
+  if (w.type != NumberType::kF32 && w.type != NumberType::kBf16)
+    return Status(Code::kUnsupported, "the CUDA backend has products of f32 and bf16 alone");
+  const auto weights = static_cast<size_t>(w.n * w.k);
+  const size_t weight_bytes = aligned(weights * bytes_of(w.type));
+  const size_t bias_bytes = w.bias ? aligned(static_cast<size_t>(w.n) * sizeof(float)) : 0;
+  const bool rounded = w.bias && w.type != NumberType::kF32;
+  auto packed = std::make_unique<PackedLinear>();
+  packed->n = w.n;
+  packed->k = w.k;
+  packed->type = w.type;
+  packed->bytes = weight_bytes + bias_bytes + (rounded ? bias_bytes : 0);
+  ACD_RETURN_IF_ERROR(cuda.with_stream(nullptr, [&](CudaStream& s) -> Status {
+    void* memory = nullptr;
+    ACD_RETURN_IF_ERROR(cuda.pool().alloc(s.handle(), packed->bytes, &memory));
+    packed->weight = memory;
+    auto* end = static_cast<uint8_t*>(memory) + weight_bytes;
+    packed->bias = w.bias ? reinterpret_cast<float*>(end) : nullptr;
+    packed->bias_bf16 = rounded ? end + bias_bytes : nullptr;
+    const auto upload = [&](void* to, const void* from, size_t bytes) {
+      return s.staging().upload(s.handle(), to, from, bytes);
+    };
+    const auto upload_bf16 = [&](void* to, const float* from, size_t n) {
+      std::vector<uint16_t> half(n);
+      for (size_t i = 0; i < n; ++i) half[i] = bf16_of_float(from[i]);
+      return upload(to, half.data(), n * sizeof(uint16_t));
+    };
+    Status status = w.type == NumberType::kF32
+                        ? upload(packed->weight, w.weight, weights * sizeof(float))
+                        : upload_bf16(packed->weight, w.weight, weights);
+    const auto n = static_cast<size_t>(w.n);
+    if (status.ok() && packed->bias) status = upload(packed->bias, w.bias, n * sizeof(float));
+    if (status.ok() && rounded) status = upload_bf16(packed->bias_bf16, w.bias, n);
+    // Other streams read weights without asking.
+    if (status.ok())
+      status = cuda.errors().check(cuda.runtime().synchronize(s.handle()), "packing weights");
+    if (!status.ok()) cuda.pool().release(s.handle(), memory);
+    return status;
+  }));
+  *out = packed.release();
+  return Status();
+}
+
+// The bias and the residual ride with the product; cuBLASLt's GELU is the tanh form, so
+// activations, which come with the bias, are a kernel of ours over y in place.
+Status linear(CudaBackend& cuda, const CudaLaunch& launch, CudaStream& s, const LinearParams& p) {
+  const PackedLinear& w = *p.weights;
+  if (w.type == NumberType::kF32 && p.y_type != NumberType::kF32)
+    return Status(Code::kUnsupported,
+                  "a product of f32 that ends in another type has no CUDA kernel");
+  void* workspace = launch.scratch(launch.owner, Gemm::kWorkspaceBytes);
+  if (!workspace) return scratch_missing();
+  const bool activated = p.act != Activation::kNone;
+  const Product product = {&w,
+                           p.x,
+                           p.ldx,
+                           p.y,
+                           p.ldy,
+                           p.y_type,
+                           p.rows,
+                           p.batch,
+                           p.batch_x,
+                           p.batch_y,
+                           w.bias && !activated,
+                           p.accumulate};
+  ACD_RETURN_IF_ERROR(cuda.gemm().run(launch, product, workspace, !s.capturing));
+  if (!activated) return Status();
+  cuda::LinearEpilogueArgs a = {};
+  a.product = p.y;
+  a.ldp = p.ldy;
+  a.batch_product = p.batch_y;
+  a.product_type = number_of(p.y_type);
+  a.bias = w.bias;
+  a.y = p.y;
+  a.ldy = p.ldy;
+  a.batch_y = p.batch_y;
+  a.y_type = number_of(p.y_type);
+  a.rows = p.rows;
+  a.width = w.n;
+  a.batch = p.batch;
+  a.act = p.act;
+  return cuda.errors().check(cuda::linear_epilogue(launch.stream, a), "an activation");
+}
+
+Status head(CudaBackend& cuda, const CudaLaunch& launch, CudaStream& s, const HeadParams& p) {
+  const PackedLinear& w = *p.weights;
+  cuda::HeadArgs a = {};
+  a.ldy = p.width;
+  a.y_type = cuda::Number::kF32;
+  a.bias = w.bias;
+  a.norm_weight = p.norm_weight;
+  a.norm_bias = p.norm_bias;
+  a.text = p.text;
+  a.columns = p.columns;
+  a.mean = p.mean;
+  a.dots = p.dots;
+  a.vectors = p.vectors;
+  a.tokens = p.tokens;
+  a.width = p.width;
+  a.batch = 1;
+  if (p.width > cuda::kMaxHeadWidth)
+    return Status(Code::kUnsupported, "heads wider than 1536 have no CUDA kernel");
+  const size_t y_bytes = aligned(static_cast<size_t>(p.tokens * p.width) * sizeof(float));
+  auto* memory = static_cast<uint8_t*>(
+      launch.scratch(launch.owner, Gemm::kWorkspaceBytes + y_bytes + cuda::head_scratch_bytes(a)));
+  if (!memory) return scratch_missing();
+  uint8_t* y = memory + Gemm::kWorkspaceBytes;
+  const Product product = {&w,       p.h, p.ldh, y, p.width, NumberType::kF32,
+                           p.tokens, 1,   0,     0, false,   false};
+  ACD_RETURN_IF_ERROR(cuda.gemm().run(launch, product, memory, !s.capturing));
+  a.y = y;
+  a.scratch = reinterpret_cast<float*>(y + y_bytes);
+  return cuda.errors().check(cuda::head(launch.stream, a), "head");
+}
+
+// An op that fails with a Status of its own.
+template <typename Params,
+          Status (*Op)(CudaBackend&, const CudaLaunch&, CudaStream&, const Params&)>
+int status_entry(void* self, void* stream, const Params* p) {
+  CudaBackend& cuda = backend(self);
+  Status own;
+  const Status status = cuda.run(stream, "a product", [&](const CudaLaunch& launch, CudaStream& s) {
+    own = Op(cuda, launch, s, *p);
+    return 0;
+  });
+  return coded_cuda(status.ok() ? own : status);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CudaContext>> CudaBackend::make(const CudaRuntime& runtime,
+                                                       const CudaDeviceFacts& facts,
+                                                       const std::string& device_name,
+                                                       uint64_t budget_bytes) {
+  std::unique_ptr<CudaBackend> backend(new CudaBackend(runtime, facts, budget_bytes));
+  ACD_RETURN_IF_ERROR(backend->start());
+  auto gemm = Gemm::make(*backend, device_name);
+  if (!gemm.ok()) return gemm.status();
+  backend->gemm_ = std::move(gemm.value());
+  return std::unique_ptr<CudaContext>(std::move(backend));
+}
 
 BackendTable cuda_table() {
   BackendTable table = {};
   table.abi_version = kAbiVersion;
   table.struct_bytes = sizeof table;
+  table.check_precision = [](void*, Precision precision) {
+    if (precision == Precision::kFp32 || precision == Precision::kBf16) return 0;
+    return coded_cuda(
+        Status(Code::kUnsupported,
+               std::string("the CUDA backend has no kernels for ") + precision_name(precision)));
+  };
+  table.pack_linear = [](void* self, const LinearWeights* weights, PackedLinear** out) {
+    return coded_cuda(pack(backend(self), *weights, out));
+  };
+  table.release_linear = [](void* self, PackedLinear* packed) {
+    if (!packed) return;
+    CudaBackend& cuda = backend(self);
+    cuda.pool().release(cuda.stream(nullptr).handle(), packed->weight);
+    delete packed;
+  };
+  table.linear_bytes = [](void*, const PackedLinear* packed) { return packed->bytes; };
+  table.linear = status_entry<LinearParams, linear>;
+  table.head = status_entry<HeadParams, head>;
+  ACD_CUDA_ENTRY(layer_norm, LayerNormParams);
+  ACD_CUDA_ENTRY(attention, AttentionParams);
+  ACD_CUDA_ENTRY(patchify, PatchifyParams);
+  ACD_CUDA_ENTRY(assemble_tokens, AssembleTokensParams);
+  ACD_CUDA_ENTRY(gather_tokens, GatherTokensParams);
+  ACD_CUDA_ENTRY(conv_tokens, ConvTokensParams);
+  ACD_CUDA_ENTRY(lora_blend, LoraBlendParams);
+  ACD_CUDA_ENTRY(gate, GateParams);
+  ACD_CUDA_ENTRY(fuse_map, FuseMapParams);
   return table;
 }
 

@@ -1,13 +1,31 @@
-// The backend's table: which entries this build has.
+// The backend's table: which entries this build has, over the kernels of native/ops and cuBLASLt.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "backend/backend.h"
+#include "backend/cuda/gemm.h"
+#include "backend/cuda/host/cuda_context.h"
 
 namespace acd {
 
-// Every entry that this build has; `self` and `name` are the caller's to fill.
+// A device with its products.
+class CudaBackend : public CudaContext {
+ public:
+  static Result<std::unique_ptr<CudaContext>> make(const CudaRuntime& runtime,
+                                                   const CudaDeviceFacts& facts,
+                                                   const std::string& device_name,
+                                                   uint64_t budget_bytes);
+  Gemm& gemm() { return *gemm_; }
+
+ private:
+  using CudaContext::CudaContext;
+  std::unique_ptr<Gemm> gemm_;
+};
+
+// Every op that this build has; what CudaContext::base_table fills is left out. The entries expect
+// `self` to be a CudaBackend.
 BackendTable cuda_table();
 
 // The ops of inference that the table lacks, "attention, head"; empty when it has them all.

@@ -12,7 +12,6 @@
 #include "backend/cuda/cuda_table.h"
 #include "backend/cuda/cudnn_attention.h"
 #include "backend/cuda/host/libraries.h"
-#include "backend/cuda/probe_kernel.h"
 
 namespace acd {
 
@@ -74,7 +73,7 @@ void probe_library(CudaLibraryInfo& info, const char* name, const LibraryReport&
 void probe_device(int index, CudaDeviceInfo& info) {
   info.index = index;
   cudaDeviceProp prop;
-  cudaError_t error = cudaGetDeviceProperties(&prop, index);
+  const cudaError_t error = cudaGetDeviceProperties(&prop, index);
   if (error != cudaSuccess) {
     put(info.name, "CUDA device");
     put(info.reason, std::string("its properties cannot be read: ") + cudaGetErrorString(error));
@@ -88,17 +87,6 @@ void probe_device(int index, CudaDeviceInfo& info) {
   const std::string capability = std::to_string(prop.major) + "." + std::to_string(prop.minor);
   if (info.capability < 80) {
     put(info.reason, "compute capability " + capability + " is too old: 8.0 or newer is needed");
-    return;
-  }
-  int before = 0;
-  cudaGetDevice(&before);
-  cudaSetDevice(index);
-  error = static_cast<cudaError_t>(probe_kernel_image());
-  cudaGetLastError();
-  cudaSetDevice(before);
-  if (error != cudaSuccess) {
-    put(info.reason, "this build has no kernels for compute capability " + capability + " (" +
-                         cudaGetErrorString(error) + ")");
     return;
   }
   const std::string missing = missing_kernels(cuda_table());

@@ -53,11 +53,16 @@ Result<std::unique_ptr<CudaContext>> CudaContext::make(const CudaRuntime& runtim
                                                        const CudaDeviceFacts& facts,
                                                        uint64_t budget_bytes) {
   std::unique_ptr<CudaContext> c(new CudaContext(runtime, facts, budget_bytes));
-  ACD_RETURN_IF_ERROR(c->errors_.check(runtime.set_device(facts.index), "choosing the device"));
-  void* handle = nullptr;
-  ACD_RETURN_IF_ERROR(c->errors_.check(runtime.create_stream(&handle), "making a stream"));
-  c->shared_ = std::make_unique<CudaStream>(*c, handle);
+  ACD_RETURN_IF_ERROR(c->start());
   return c;
+}
+
+Status CudaContext::start() {
+  ACD_RETURN_IF_ERROR(errors_.check(runtime_.set_device(facts_.index), "choosing the device"));
+  void* handle = nullptr;
+  ACD_RETURN_IF_ERROR(errors_.check(runtime_.create_stream(&handle), "making a stream"));
+  shared_ = std::make_unique<CudaStream>(*this, handle);
+  return Status();
 }
 
 CudaContext::~CudaContext() {

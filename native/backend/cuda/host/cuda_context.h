@@ -57,7 +57,7 @@ class CudaContext {
   static Result<std::unique_ptr<CudaContext>> make(const CudaRuntime& runtime,
                                                    const CudaDeviceFacts& facts,
                                                    uint64_t budget_bytes);
-  ~CudaContext();
+  virtual ~CudaContext();
   CudaContext(const CudaContext&) = delete;
   CudaContext& operator=(const CudaContext&) = delete;
 
@@ -84,9 +84,12 @@ class CudaContext {
   // context: its destroy() ends it.
   static BackendTable base_table(std::unique_ptr<CudaContext> context, BackendTable table);
 
- private:
+ protected:
   CudaContext(const CudaRuntime& runtime, const CudaDeviceFacts& facts, uint64_t budget_bytes);
+  // To be called once before anything else.
+  Status start();
 
+ private:
   const CudaRuntime& runtime_;
   const CudaDeviceFacts facts_;
   const std::string name_;
