@@ -35,7 +35,7 @@ const HARNESS = `
     fc.constantFrom(throwing, () => detached(Float32Array), () => detached(Uint8Array), shrunk,
       () => { const p = Proxy.revocable([], {}); p.revoke(); return p.proxy; }).map((make) => new Make(make)),
     fc.constant(0).map(() => new DataView(new ArrayBuffer(8))), fc.array(number, { maxLength: 5 }));
-  const views = [Float32Array, Uint8Array, Int32Array, Float64Array, Uint8ClampedArray, BigInt64Array];
+  const views = [Float32Array, Uint8Array, Uint16Array, Int32Array, Float64Array, Uint8ClampedArray, BigInt64Array];
   const view = fc.tuple(fc.constantFrom(...views), fc.nat(400), fc.boolean())
     .map(([V, n, s]) => (s ? shared(V, n) : new V(n)));
   const any = fc.oneof({ weight: 3, arbitrary: odd }, view);
@@ -78,6 +78,20 @@ test('kernels: 6,000 calls with wrong types, sizes and buffers give errors or re
     };
     if (names.sort().join() !== Object.keys(valid).sort().join()) throw new Error('kernels: ' + names);
     for (const [name, args] of Object.entries(valid)) native.kernels[name](...args);
+    // Numbers in bf16: results where the processor multiplies them, else an error that says so.
+    const bf16s = (n) => new Uint16Array(new Uint8Array(f32(n).buffer).buffer).filter((_, i) => i % 2);
+    const inBf16 = {
+      linear: [bf16s(6), ...valid.linear.slice(1)], attention: [bf16s(2 * 3 * 64), 2, 1, true],
+      layerNorm: [...valid.layerNorm, 'bf16'],
+    };
+    for (const [name, args] of Object.entries(inBf16)) {
+      await attempt(() => native.kernels[name](...args));
+      await check(fc.tuple(fc.nat(args.length - 1), any), ([i, a]) => {
+        const changed = [...args];
+        changed[i] = a;
+        return attempt(() => native.kernels[name](...changed));
+      }, 200);
+    }
     for (const name of names) {
       const place = fc.nat(valid[name].length - 1);
       await check(fc.tuple(place, any, place, any, fc.boolean()), async ([i, a, j, b, both]) => {

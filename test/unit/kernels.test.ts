@@ -26,6 +26,45 @@ test('every folder of native/ops is a kernel', () => {
   expect(Object.keys(kernels).sort()).toEqual(expected.sort());
 });
 
+const bf16Of = (v: Float32Array) =>
+  Uint16Array.from(
+    new Uint32Array(v.buffer),
+    (bits) => (bits + 0x7fff + ((bits >> 16) & 1)) >>> 16,
+  );
+const widened = (v: Uint16Array) => new Float32Array(Uint32Array.from(v, (h) => h << 16).buffer);
+const multipliesBf16 = listDevices()[0]!.precisions.some((p) => p.name === 'bf16' && p.available);
+/** Largest difference over the largest expected value. */
+const apart = (actual: Float32Array, expected: Float32Array) =>
+  Math.max(...actual.map((v, i) => Math.abs(v - expected[i]!))) /
+  Math.max(...expected.map(Math.abs));
+
+test('layerNorm rounds its result to bf16 when asked', () => {
+  const [x, w, b] = [values('x', 6 * 40), values('w', 40), values('b', 40)];
+  const short: Uint16Array = kernels.layerNorm(x, w, b, 6, 40, 'bf16');
+  expect(short).toEqual(bf16Of(kernels.layerNorm(x, w, b, 6, 40)));
+});
+
+(multipliesBf16 ? test : test.skip)('linear and attention take and give bf16', () => {
+  const [x, w, b] = [values('x', 6 * 40), values('w', 8 * 40), values('b', 8)];
+  const [x16, w16] = [bf16Of(x), widened(bf16Of(w))];
+  const exact = kernels.linear(widened(x16), w16, b, 6, 8, 40, 'gelu', null);
+  const y = kernels.linear(x16, w, b, 6, 8, 40, 'gelu', null) as Uint16Array;
+  expect(y.constructor.name).toBe('Uint16Array'); // of another realm here
+  // One rounding of the result.
+  expect(apart(widened(y), exact)).toBeLessThan(1.01 * 2 ** -8);
+  const residual = values('residual', 6 * 8);
+  const sum = kernels.linear(x16, w, b, 6, 8, 40, 'none', residual) as Float32Array;
+  expect(sum.constructor.name).toBe('Float32Array');
+  expect(apart(sum, kernels.linear(widened(x16), w16, b, 6, 8, 40, 'none', residual))).toBeLessThan(
+    1e-6,
+  );
+  const qkv = bf16Of(values('qkv', 5 * 3 * 64));
+  const attended = kernels.attention(qkv, 5, 1, false);
+  const wide = kernels.attention(widened(qkv), 5, 1, false);
+  // The weights of the keys are rounded too.
+  expect(apart(widened(attended), wide)).toBeLessThan(3 * 2 ** -8);
+});
+
 test('patchify lays patches out as rows of channel, y, x', () => {
   const image = Float32Array.from({ length: 3 * 4 * 4 }, (_, i) => i);
   const rows = kernels.patchify(image, 4, 2);
