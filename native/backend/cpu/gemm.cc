@@ -11,6 +11,9 @@ namespace {
 
 constexpr int64_t kChunkColumns = 256;
 constexpr int64_t kTileRows = 288;
+// oneDNN's quickest code takes dense rows alone, so a tile of it spans all columns; it is cut into
+// more of them to keep many threads busy, and loses nothing by it.
+constexpr int64_t kDenseTileRows = 72;
 constexpr int64_t kLooseStride = 16;
 constexpr size_t kLineBytes = 64;
 
@@ -60,8 +63,8 @@ dnnl::primitive_attr attributes(Activation act, bool accumulate) {
 
 }  // namespace
 
-RowTiles::RowTiles(int64_t rows) : rows(rows) {
-  count = (rows + kTileRows - 1) / kTileRows;
+RowTiles::RowTiles(int64_t rows, int64_t limit) : rows(rows) {
+  count = (rows + limit - 1) / limit;
   height = count ? (rows + count - 1) / count : 0;
 }
 
@@ -79,16 +82,20 @@ PackedLinear Gemm::layout(const LinearWeights& w) const {
     packed.bias = FloatBuffer(static_cast<size_t>(w.n));
     std::copy(w.bias, w.bias + w.n, packed.bias.data());
   }
+  // In f32 the layout must serve rows of any stride: asked about dense rows alone, oneDNN 2.6 picks
+  // one for which strided rows only have its reference code, 20 times slower. In bf16 only the
+  // towers multiply, whose rows are dense.
+  const bool dense = w.type == NumberType::kBf16;
+  const int64_t gap = dense ? 0 : kLooseStride, columns = dense ? w.n : kChunkColumns;
+  packed.tile_rows = dense ? kDenseTileRows : kTileRows;
   size_t bytes = 0;
   std::vector<size_t> offsets;
-  for (int64_t n0 = 0; n0 < w.n; n0 += kChunkColumns) {
-    PackedLinear::Chunk chunk{n0, std::min(kChunkColumns, w.n - n0), {}, nullptr};
+  for (int64_t n0 = 0; n0 < w.n; n0 += columns) {
+    PackedLinear::Chunk chunk{n0, std::min(columns, w.n - n0), {}, nullptr};
     const dnnl::memory::desc any({w.k, chunk.n}, dnnl_type(w.type), dnnl::memory::format_tag::any);
-    // The layout must serve rows of any stride: asked about dense rows alone, oneDNN 2.6 picks one
-    // for which strided rows only have its reference code, 20 times slower.
-    chunk.desc = make_matmul(engine_, rows_desc(w.type, kTileRows, w.k, w.k + kLooseStride), any,
+    chunk.desc = make_matmul(engine_, rows_desc(w.type, packed.tile_rows, w.k, w.k + gap), any,
                              dnnl::memory::desc(),
-                             rows_desc(w.type, kTileRows, chunk.n, chunk.n + kLooseStride),
+                             rows_desc(w.type, packed.tile_rows, chunk.n, chunk.n + gap),
                              dnnl::primitive_attr())
                      .weights_desc();
     offsets.push_back(bytes);
@@ -102,20 +109,29 @@ PackedLinear Gemm::layout(const LinearWeights& w) const {
   return packed;
 }
 
-void Gemm::pack_chunk(const LinearWeights& w, const PackedLinear::Chunk& chunk) const {
+int64_t Gemm::pieces(const PackedLinear::Chunk& chunk) {
+  // Whole blocks of any layout; columns beside a ragged edge may share one.
+  return chunk.n % kChunkColumns == 0 ? chunk.n / kChunkColumns : 1;
+}
+
+void Gemm::pack_piece(const LinearWeights& w, const PackedLinear::Chunk& chunk,
+                      int64_t piece) const {
   OneOmpThread serial;
   dnnl::stream stream(engine_);
-  const dnnl::memory::desc plain({w.k, chunk.n}, dnnl_type(w.type), dnnl::memory::dims{1, w.k});
-  const float* from = w.weight + chunk.n0 * w.k;
+  const int64_t n = chunk.n / pieces(chunk), first = piece * n;
+  const dnnl::memory::desc plain({w.k, n}, dnnl_type(w.type), dnnl::memory::dims{1, w.k});
+  const float* from = w.weight + (chunk.n0 + first) * w.k;
   AlignedBytes rounded;
   if (w.type == NumberType::kBf16) {
-    rounded = AlignedBytes(static_cast<size_t>(chunk.n * w.k) * sizeof(uint16_t));
+    rounded = AlignedBytes(static_cast<size_t>(n * w.k) * sizeof(uint16_t));
     auto* to = reinterpret_cast<uint16_t*>(rounded.data());
-    for (int64_t i = 0; i < chunk.n * w.k; ++i) to[i] = bf16_of_float(from[i]);
+    for (int64_t i = 0; i < n * w.k; ++i) to[i] = bf16_of_float(from[i]);
   }
   void* source = rounded.data() ? static_cast<void*>(rounded.data()) : const_cast<float*>(from);
   dnnl::memory src(plain, engine_, source);
-  dnnl::memory dst(chunk.desc, engine_, const_cast<uint8_t*>(chunk.weights));
+  const auto part =
+      pieces(chunk) == 1 ? chunk.desc : chunk.desc.submemory_desc({w.k, n}, {0, first});
+  dnnl::memory dst(part, engine_, const_cast<uint8_t*>(chunk.weights));
   dnnl::reorder(src, dst).execute(stream, src, dst);
   stream.wait();
 }

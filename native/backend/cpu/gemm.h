@@ -27,6 +27,7 @@ struct PackedLinear {
   int64_t n;
   int64_t k;
   NumberType type;
+  int64_t tile_rows;  // most rows of a tile
   std::vector<Chunk> chunks;
   AlignedBytes weights;  // of all chunks: one block is large enough for huge pages
   FloatBuffer bias;      // empty: none
@@ -59,9 +60,11 @@ class Gemm {
   };
 
   Gemm();
-  // Room for the chunks and their layout; pack_chunk fills one, on any thread.
+  // Room for the chunks and their layout; pack_piece fills a part of one, on any thread.
   PackedLinear layout(const LinearWeights& weights) const;
-  void pack_chunk(const LinearWeights& weights, const PackedLinear::Chunk& chunk) const;
+  static int64_t pieces(const PackedLinear::Chunk& chunk);
+  void pack_piece(const LinearWeights& weights, const PackedLinear::Chunk& chunk,
+                  int64_t piece) const;
   // Compiles on first use and keeps it.
   std::shared_ptr<const Tile> tile(const Shape& shape, const PackedLinear::Chunk& chunk);
   // `scratch` holds tile.scratch_bytes.
@@ -76,7 +79,7 @@ class Gemm {
 
 // Row tiles of a linear: equal, at most 288 rows, a function of the row count alone.
 struct RowTiles {
-  explicit RowTiles(int64_t rows);
+  RowTiles(int64_t rows, int64_t limit);
   int64_t count;
   int64_t height;
   int64_t begin(int64_t i) const { return i * height; }

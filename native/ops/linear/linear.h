@@ -3,6 +3,7 @@
 //   x [rows, k] with row stride ldx, W [n, k], b [n] or null, y [rows, n] with row stride ldy.
 //   All f32, or in bf16: W is rounded to bf16 once, x is bf16, products are exact and their sum, b,
 //   act and residual are f32; y is f32, or rounded to bf16 at the end (`y_type`).
+//   Dense rows (ldx = k, ldy = n) are quickest in bf16; others are right and slow.
 //   Or in int8: x is codes with a RowScale a row (`x_rows`, of all items one after the other), W is
 //   rounded once to codes -127..127 with a scale an output channel, round(W * (127 / max |W|)) in
 //   f32; products and sums of codes are integers, exact up to kMaxInt8Depth; what they stand for,

@@ -1,6 +1,6 @@
-// Tiles of at most 288 rows x 256 columns, each one oneDNN matmul on one thread, or in int8 one
-// call of our own kernel; tiles of one column chunk follow each other so that its weights stay in
-// the shared cache.
+// Tiles of at most 288 rows x 256 columns (in bf16: 72 rows, all columns), each one oneDNN matmul on
+// one thread, or in int8 one call of our own kernel; tiles of one column chunk follow each other so
+// that its weights stay in the cache.
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -11,7 +11,7 @@
 namespace acd {
 namespace {
 
-constexpr int64_t kInt8ChunkColumns = 256;
+constexpr int64_t kInt8TileRows = 288, kInt8ChunkColumns = 256;
 static_assert(kInt8ChunkColumns % kInt8Panel == 0, "a tile begins with a panel");
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
@@ -64,7 +64,7 @@ PackedLinear pack_int8(CpuContext& cpu, const LinearWeights& w) {
 #if defined(ACD_HAVE_avx512_vnni)
 void linear_int8(CpuContext& cpu, const LinearParams& p) {
   const PackedLinear& w = *p.weights;
-  const RowTiles rows(p.rows);
+  const RowTiles rows(p.rows, kInt8TileRows);
   const int64_t chunks = (w.n + kInt8ChunkColumns - 1) / kInt8ChunkColumns;
   const int64_t width = round_up(w.n, kInt8Panel), depth = round_up(w.k, kInt8Depth);
   cpu.run(chunks * p.batch * rows.count, [&](int64_t index) {
@@ -91,15 +91,19 @@ void linear_int8(CpuContext&, const LinearParams&) { ACD_ASSERT(false); }
 PackedLinear pack_linear_cpu(CpuContext& cpu, const LinearWeights& w) {
   if (w.type == NumberType::kInt8) return pack_int8(cpu, w);
   PackedLinear packed = cpu.gemm().layout(w);
-  cpu.run(static_cast<int64_t>(packed.chunks.size()),
-          [&](int64_t i) { cpu.gemm().pack_chunk(w, packed.chunks[static_cast<size_t>(i)]); });
+  // Chunks of one linear have as many pieces each, but for a last one that is narrower.
+  const int64_t pieces = Gemm::pieces(packed.chunks.front());
+  cpu.run(static_cast<int64_t>(packed.chunks.size()) * pieces, [&](int64_t i) {
+    const auto& chunk = packed.chunks[static_cast<size_t>(i / pieces)];
+    if (i % pieces < Gemm::pieces(chunk)) cpu.gemm().pack_piece(w, chunk, i % pieces);
+  });
   return packed;
 }
 
 void linear_cpu(CpuContext& cpu, const LinearParams& p) {
   const PackedLinear& w = *p.weights;
   if (w.type == NumberType::kInt8) return linear_int8(cpu, p);
-  const RowTiles rows(p.rows);
+  const RowTiles rows(p.rows, w.tile_rows);
   const auto chunks = static_cast<int64_t>(w.chunks.size());
   if (rows.count == 0) return;
   // At most four kinds of tile: full or last rows times full or last columns.
