@@ -24,7 +24,10 @@ export interface LoadOptions {
   adapter?: string;
   /** One safetensors file that holds both. */
   bundle?: string;
-  /** 'auto' takes the best device and says why in deviceReason; a named one is strict. Default 'auto'. */
+  /**
+   * 'auto' takes the CPU, and says in deviceReason why no GPU, until the CUDA backend has been checked
+   * on one; a named device is strict. Default 'auto'.
+   */
   device?: string;
   /**
    * Number format of the products in both towers; the residual stream, the sums of a LayerNorm and
