@@ -1,6 +1,6 @@
-// Tiles of at most 288 rows x 256 columns (in bf16: 72 rows, all columns), each one oneDNN matmul on
-// one thread, or in int8 one call of our own kernel; tiles of one column chunk follow each other so
-// that its weights stay in the cache.
+// Tiles of at most 288 rows x 256 columns (in bf16: 72 rows, all columns), each one oneDNN matmul
+// on one thread, or in int8 one call of our own kernel; tiles of one column chunk follow each other
+// so that its weights stay in the cache.
 #include <array>
 #include <cmath>
 #include <cstring>
