@@ -10,11 +10,23 @@ std::atomic<int64_t> large{0};
 
 int64_t acd::test::large_allocations() { return large.load(); }
 
-// The array and nothrow forms of the standard library call these two.
-void* operator new(size_t bytes) {
+namespace {
+
+void* counted(size_t bytes) {
   if (bytes >= acd::test::kLargeBytes) ++large;
-  if (void* memory = std::malloc(bytes ? bytes : 1)) return memory;
+  return std::malloc(bytes ? bytes : 1);
+}
+
+}  // namespace
+
+// The standard library's array forms call these; a sanitizer's do not, and free what they took.
+// Every form of one object is replaced, or a sanitizer would see one of its own freed by one of
+// ours.
+void* operator new(size_t bytes) {
+  if (void* memory = counted(bytes)) return memory;
   throw std::bad_alloc();
 }
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return counted(bytes); }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
