@@ -183,17 +183,26 @@ TEST_CASE("datagen: a photograph is the scene, and defects are put on it") {
     photograph[static_cast<size_t>(3 * i + (i % kSize < kSize / 2 ? 0 : 2))] = 200;
   acd_datagen_request q = request(11, 0, kSize);
   q.photographs = photograph.data();
-  int abnormal = 0;
+  int abnormal = 0, coloured = 0;
   for (q.index = 0; q.index < 40; ++q.index) {
     const Sample s(q);
     check_consistent(q, s);
     CHECK(s.label.class_id == -3);
     abnormal += s.label.label;
-    double left = 0, right = 0;  // red, which a monochrome camera makes of brightness
-    for (int i = 0; i < kSize * kSize; ++i)
-      (i % kSize < kSize / 2 ? left : right) += s.clean[static_cast<size_t>(3 * i)];
-    CHECK(left > 1.3 * right);
+    double left[2] = {}, right[2] = {};  // red, blue
+    for (int i = 0; i < kSize * kSize; ++i) {
+      double* side = i % kSize < kSize / 2 ? left : right;
+      side[0] += s.clean[static_cast<size_t>(3 * i)];
+      side[1] += s.clean[static_cast<size_t>(3 * i + 2)];
+    }
+    CHECK(left[0] > 1.3 * right[0]);
+    // A monochrome camera makes brightness of both.
+    if (left[0] == left[1]) continue;
+    ++coloured;
+    CHECK(left[0] > 2 * left[1]);
+    CHECK(right[1] > 2 * right[0]);
   }
+  CHECK(coloured > 20);
   CHECK(abnormal > 10);
   CHECK(abnormal < 30);
 }

@@ -93,20 +93,7 @@ int head_emulated(const CudaLaunch& cuda, const HeadParams& p) {
   const HostLinear& w = host(p.weights);
   std::vector<float> y(static_cast<size_t>(p.tokens * p.width));
   linear_ref({p.h, p.ldh, nullptr, y.data(), p.width, p.tokens}, w.product());
-  cuda::HeadArgs a = {};
-  a.y = y.data();
-  a.ldy = p.width;
-  a.bias = w.bias.empty() ? nullptr : w.bias.data();
-  a.norm_weight = p.norm_weight;
-  a.norm_bias = p.norm_bias;
-  a.text = p.text;
-  a.columns = p.columns;
-  a.mean = p.mean;
-  a.dots = p.dots;
-  a.vectors = p.vectors;
-  a.tokens = p.tokens;
-  a.width = p.width;
-  a.batch = 1;
+  cuda::HeadArgs a = cuda::head_args(p, y.data(), w.bias.empty() ? nullptr : w.bias.data());
   a.scratch = static_cast<float*>(cuda.scratch(cuda.owner, cuda::head_scratch_bytes(a)));
   return cuda::head(cuda.stream, a);
 }

@@ -1,7 +1,5 @@
 #include "backend/cuda/cublas_lt.h"
 
-#include <cstdlib>
-
 #include "backend/cuda/host/libraries.h"
 
 namespace acd {
@@ -12,20 +10,12 @@ struct Opened {
   LibraryReport report;
 };
 
-// 130101 -> "13.1.1"; since 12 the major version counts ten thousands.
-std::string version_text(size_t v) {
-  return std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." +
-         std::to_string(v % 100);
-}
-
-const char* environ_of(const char* name) { return std::getenv(name); }
-
 Opened open() {
   Opened o;
   const std::string soname = "libcublasLt.so." + std::to_string(CUBLAS_VER_MAJOR);
   const OpenedLibrary library = open_library(
       {"cuBLASLt", soname, {"cu" + std::to_string(CUBLAS_VER_MAJOR) + "/lib", "cublas/lib"}},
-      environ_of);
+      process_environ);
   if (!library.handle) {
     o.report.reason = "cuBLASLt " + std::to_string(CUBLAS_VER_MAJOR) + " is not installed (" +
                       library.failure +

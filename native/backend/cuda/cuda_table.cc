@@ -125,20 +125,7 @@ Status linear(CudaBackend& cuda, const CudaLaunch& launch, CudaStream& s, const 
 
 Status head(CudaBackend& cuda, const CudaLaunch& launch, CudaStream& s, const HeadParams& p) {
   const PackedLinear& w = *p.weights;
-  cuda::HeadArgs a = {};
-  a.ldy = p.width;
-  a.y_type = cuda::Number::kF32;
-  a.bias = w.bias;
-  a.norm_weight = p.norm_weight;
-  a.norm_bias = p.norm_bias;
-  a.text = p.text;
-  a.columns = p.columns;
-  a.mean = p.mean;
-  a.dots = p.dots;
-  a.vectors = p.vectors;
-  a.tokens = p.tokens;
-  a.width = p.width;
-  a.batch = 1;
+  cuda::HeadArgs a = cuda::head_args(p, nullptr, w.bias);
   if (p.width > cuda::kMaxHeadWidth)
     return Status(Code::kUnsupported, "heads wider than 1536 have no CUDA kernel");
   const size_t y_bytes = aligned(static_cast<size_t>(p.tokens * p.width) * sizeof(float));

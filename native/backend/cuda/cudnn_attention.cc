@@ -3,8 +3,6 @@
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
 
-#include <cstdlib>
-
 #include "backend/cuda/host/libraries.h"
 
 namespace acd {
@@ -17,16 +15,10 @@ struct Opened {
   LibraryReport report;
 };
 
-std::string version_text(size_t v) {
-  return std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." +
-         std::to_string(v % 100);
-}
-
-const char* environ_of(const char* name) { return std::getenv(name); }
-
 Opened open() {
   Opened o;
-  const OpenedLibrary library = open_library({"cuDNN", "libcudnn.so.9", {"cudnn/lib"}}, environ_of);
+  const OpenedLibrary library =
+      open_library({"cuDNN", "libcudnn.so.9", {"cudnn/lib"}}, process_environ);
   if (!library.handle) {
     o.report.reason = "cuDNN 9 is not installed (" + library.failure +
                       "); install it or the Python package nvidia-cudnn-cu" +

@@ -121,6 +121,25 @@ int launch_width(void* stream, const HeadArgs& a) {
 
 }  // namespace
 
+HeadArgs head_args(const HeadParams& p, const void* y, const float* bias) {
+  HeadArgs a = {};
+  a.y = y;
+  a.ldy = p.width;
+  a.y_type = Number::kF32;
+  a.bias = bias;
+  a.norm_weight = p.norm_weight;
+  a.norm_bias = p.norm_bias;
+  a.text = p.text;
+  a.columns = p.columns;
+  a.mean = p.mean;
+  a.dots = p.dots;
+  a.vectors = p.vectors;
+  a.tokens = p.tokens;
+  a.width = p.width;
+  a.batch = 1;
+  return a;
+}
+
 size_t head_scratch_bytes(const HeadArgs& a) {
   return static_cast<size_t>(a.batch * blocks_for(a.tokens, kTokensPerBlock) * a.width) *
          sizeof(float);

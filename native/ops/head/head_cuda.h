@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "backend/cuda/numbers.h"
+#include "ops/head/head.h"
 
 namespace acd::cuda {
 
@@ -33,6 +34,10 @@ struct HeadArgs {
   int64_t batch;
   float* scratch;  // head_scratch_bytes
 };
+
+// One item, as the table asks for it, on the f32 product y [tokens, width], dense and without its
+// bias.
+HeadArgs head_args(const HeadParams& p, const void* y, const float* bias);
 
 size_t head_scratch_bytes(const HeadArgs& a);
 

@@ -7,6 +7,7 @@
 
 #include "backend/cpu/isa.h"
 #include "core/half.h"
+#include "linear_cases.h"
 #include "op_test.h"
 #include "ops/linear/linear.h"
 #include "ops/quantize/quantize.h"
@@ -14,24 +15,10 @@
 
 using namespace acd;
 using namespace acd::test;
+using namespace acd::test::linear;
 
 namespace {
 
-struct Case {
-  int64_t rows, k, n;
-  int64_t gap = 0;  // cells between rows; a multiple of 4 for x
-  int64_t batch = 1;
-};
-const Case kCases[] = {{1, 1, 1},        {1, 7, 3, 2},      {2, 64, 64},        {63, 65, 61, 3},
-                       {64, 63, 65},     {65, 64, 63, 1},   {3, 257, 257, 5},   {288, 16, 256},
-                       {289, 31, 17, 7}, {577, 17, 300},    {5, 13, 11, 3, 3},  {65, 37, 259, 1, 2},
-                       {1369, 64, 127},  {1370, 61, 64, 3}, {290, 24, 31, 0, 2}};
-
-struct Variant {
-  const char* name;
-  Activation act;
-  bool bias, accumulate;
-};
 const Variant kVariants[] = {{"linear int8", Activation::kNone, true, false},
                              {"linear int8 no bias", Activation::kNone, false, false},
                              {"linear int8 gelu", Activation::kGelu, true, false},

@@ -4,30 +4,16 @@
 #include <cmath>
 #include <limits>
 
+#include "linear_cases.h"
 #include "op_test.h"
 #include "plain_f32.h"
 
 using namespace acd;
 using namespace acd::test;
+using namespace acd::test::linear;
 
 namespace {
 
-struct Case {
-  int64_t rows, k, n;
-  int64_t gap = 0;  // cells between rows
-  int64_t batch = 1;
-};
-// 288 rows and 256 columns are the tile; 1369 and 1370 are the tokens of a 518-pixel picture.
-const Case kCases[] = {{1, 1, 1},        {1, 7, 3, 2},      {2, 64, 64},        {63, 65, 61, 3},
-                       {64, 63, 65},     {65, 64, 63, 1},   {3, 257, 257, 5},   {288, 16, 256},
-                       {289, 31, 17, 7}, {577, 17, 300},    {5, 13, 11, 3, 3},  {65, 37, 259, 1, 2},
-                       {1369, 64, 127},  {1370, 61, 64, 3}, {290, 24, 31, 0, 2}};
-
-struct Variant {
-  const char* name;
-  Activation act;
-  bool bias, accumulate;
-};
 const Variant kVariants[] = {{"linear", Activation::kNone, true, false},
                              {"linear no bias", Activation::kNone, false, false},
                              {"linear gelu", Activation::kGelu, true, false},

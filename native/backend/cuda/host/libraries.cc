@@ -123,6 +123,13 @@ OpenedLibrary open_library(const LibraryWish& wish, Environ environ) {
   return library;
 }
 
+const char* process_environ(const char* name) { return std::getenv(name); }
+
+std::string version_text(size_t version) {
+  return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
+         std::to_string(version % 100);
+}
+
 void* find_symbol(const OpenedLibrary& library, const char* name) {
   return library.handle ? ::dlsym(library.handle, name) : nullptr;
 }

@@ -2,6 +2,7 @@
 // are not there. No CUDA header: the search is tested on any machine.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -27,8 +28,9 @@ struct SearchFolder {
   std::string origin;
 };
 
-// The environment that the search reads: getenv in the program, a table in tests.
+// The environment that the search reads: process_environ in the program, a table in tests.
 using Environ = const char* (*)(const char* name);
+const char* process_environ(const char* name);
 
 // ACD_CUDA_LIBRARY_PATH (folders with ':' between); then the system's loader (an empty folder);
 // then CUDA_HOME and CUDA_PATH, /usr/local/cuda, and Python's wheels: of VIRTUAL_ENV, CONDA_PREFIX,
@@ -36,6 +38,9 @@ using Environ = const char* (*)(const char* name);
 std::vector<SearchFolder> search_folders(const LibraryWish& wish, Environ environ);
 
 OpenedLibrary open_library(const LibraryWish& wish, Environ environ);
+
+// 130101 -> "13.1.1": how cuBLASLt since 12 and cuDNN since 9 count their versions.
+std::string version_text(size_t version);
 
 // The address of a function, or null.
 void* find_symbol(const OpenedLibrary& library, const char* name);
