@@ -255,13 +255,20 @@ export class AcdClip {
       options.autoOrient === undefined ? false : checkBoolean('autoOrient', options.autoOrient);
     const signal = options.signal === undefined ? undefined : checkSignal('signal', options.signal);
     signal?.throwIfAborted();
-    let picture = borrowRgb(image, 'image', this.#model.imageLimits);
+    const borrowed = borrowRgb(image, 'image', this.#model.imageLimits);
+    let picture = borrowed;
     if (!picture) {
       picture = await this.#decode(image, 'image', autoOrient, signal);
       signal?.throwIfAborted();
       this.#checkAlive();
     }
-    const job = { pixels: picture.data, width: picture.width, height: picture.height, patches };
+    const job = {
+      pixels: picture.data,
+      lent: !borrowed,
+      width: picture.width,
+      height: picture.height,
+      patches,
+    };
     const handle = callNative(() => this.#model.native.embed(job));
     const found = await abortable(handle.result, signal, () =>
       this.#model.native.cancel(handle.id),
@@ -456,9 +463,11 @@ export class AcdClip {
     let text = plan.text();
     // Not before: the first prompt of a process builds the tokenizer.
     const start = performance.now();
-    // With nothing to wait for, the addon copies the pixels before this call returns.
-    let picture =
+    // With nothing to wait for, the addon copies the pixels before this call returns. Pixels that we
+    // decoded are nobody else's: it reads them where they lie.
+    const borrowed =
       text instanceof Promise ? undefined : borrowRgb(image, name, this.#model.imageLimits);
+    let picture = borrowed;
     let decodeMs = 0;
     if (!picture) {
       // Both run at once; if one fails, the other's failure must not go unhandled.
@@ -472,6 +481,7 @@ export class AcdClip {
     const { imageSize } = this.#model.config;
     const job = {
       pixels: picture.data,
+      lent: !borrowed,
       width: picture.width,
       height: picture.height,
       text: (text as TextFeatures).data,

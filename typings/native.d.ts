@@ -78,6 +78,8 @@ export interface ModelSpec {
 export interface DetectJob {
   /** RGB8, height * width * 3 bytes; resized and normalised natively. Exactly one of pixels, tensor. */
   pixels?: Uint8Array;
+  /** Nobody writes the pixels any more: they are read where they lie, not copied. */
+  lent?: boolean;
   width: number; // of pixels, or of the original image when `tensor` is given
   height: number;
   /** Already normalised input, [3, S, S]. */
@@ -149,6 +151,7 @@ export interface NativeDetection {
 
 export interface EmbedJob {
   pixels?: Uint8Array;
+  lent?: boolean; // as of DetectJob
   width: number;
   height: number;
   tensor?: Float32Array;

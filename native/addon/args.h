@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -78,9 +79,15 @@ class Fields {
   Napi::Object object_;
 };
 
-// The contents of a typed array of exactly this element type, copied into `out`.
+// The memory of a typed array of exactly this element type.
 template <typename T>
-void copy_typed_array(Napi::Env env, Napi::Value value, const char* name, std::vector<T>& out) {
+struct ArrayView {
+  const T* data = nullptr;
+  size_t size = 0;
+};
+
+template <typename T>
+ArrayView<T> typed_array_view(Napi::Env env, Napi::Value value, const char* name) {
   constexpr napi_typedarray_type type = std::is_same_v<T, float>      ? napi_float32_array
                                         : std::is_same_v<T, int32_t>  ? napi_int32_array
                                         : std::is_same_v<T, uint16_t> ? napi_uint16_array
@@ -92,10 +99,7 @@ void copy_typed_array(Napi::Env env, Napi::Value value, const char* name, std::v
     if (napi_get_typedarray_info(env, value, &actual, &length, &data, nullptr, nullptr) ==
             napi_ok &&
         actual == type) {
-      const T* begin = static_cast<const T*>(data);
-      out.clear();
-      if (length) out.assign(begin, begin + length);
-      return;
+      return {static_cast<const T*>(data), length};
     }
   }
   throw_status(env, Status(Code::kInvalidArg, std::string("Expected ") +
@@ -106,11 +110,11 @@ void copy_typed_array(Napi::Env env, Napi::Value value, const char* name, std::v
                                                   " for " + name));
 }
 
+// A copy of its contents.
 template <typename T>
 std::vector<T> typed_array(Napi::Env env, Napi::Value value, const char* name) {
-  std::vector<T> out;
-  copy_typed_array(env, value, name, out);
-  return out;
+  const ArrayView<T> view = typed_array_view<T>(env, value, name);
+  return std::vector<T>(view.data, view.data + view.size);
 }
 
 template <typename T, typename JsArray>

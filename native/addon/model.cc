@@ -4,6 +4,7 @@
 
 #include "addon/args.h"
 #include "core/aligned.h"
+#include "core/copy.h"
 #include "ops/regions/regions.h"
 
 namespace acd {
@@ -47,7 +48,8 @@ class ModelState : public Environment::Owned {
 
 using State = std::shared_ptr<ModelState>;
 
-// The one copy of the pixels: after this call the caller's array is the caller's again.
+// Pixels that are lent are read where they lie; of others this makes the one copy, and the array is
+// the caller's again.
 Picture picture_of(Napi::Env env, const State& state, const Fields& f) {
   Picture p;
   p.width = f.integer("width", 1, kMaxSide);
@@ -55,9 +57,15 @@ Picture picture_of(Napi::Env env, const State& state, const Fields& f) {
   if (f.has("tensor")) {
     p.tensor = typed_array<float>(env, f.value("tensor"), "tensor");
   } else {
-    const Napi::Value pixels = f.value("pixels");
-    p.pixels = state->session(env).spare_pixels();
-    copy_typed_array(env, pixels, "pixels", p.pixels);
+    const auto pixels = typed_array_view<uint8_t>(env, f.value("pixels"), "pixels");
+    if (f.has("lent") && f.boolean("lent")) {
+      p.lent = pixels.data;
+      p.lent_bytes = pixels.size;
+    } else {
+      p.pixels = state->session(env).spare_pixels();
+      p.pixels.resize(pixels.size);
+      copy_for_another_thread(p.pixels.data(), pixels.data, pixels.size);
+    }
   }
   return p;
 }
@@ -158,37 +166,44 @@ class Kept {
   napi_ref reference_ = nullptr;
 };
 
+// The array whose pixels a job reads where they lie.
+Kept lent_pixels(Napi::Env env, const Picture& picture, const Napi::Value& job) {
+  return picture.lent ? Kept(env, job.As<Napi::Object>().Get("pixels")) : Kept();
+}
+
 // Submits a job and gives JavaScript { id, result }. The state rides along until the promise is
-// settled, so a model that nobody references any more finishes what it was asked. `kept` comes back
-// with the result.
+// settled, so a model that nobody references any more finishes what it was asked. `map` comes back
+// with the result, `pixels` are kept until then.
 template <typename Job, typename R>
 Napi::Value submit(Napi::Env env, const State& state, Job job,
                    Napi::Value (*to_js)(const Environment&, Napi::Env, const R&, Napi::Value),
-                   Kept kept = {}) {
+                   Kept map = {}, Kept pixels = {}) {
   auto deferred = std::make_shared<Napi::Promise::Deferred>(env);
   // `ride` moves on into the posted task: were it left behind in the queue's entry, the scheduler
   // thread could drop the last reference and join itself.
-  Done<R> done = [ride = state, deferred, to_js, kept](Status status, R&& result) mutable {
+  Done<R> done = [ride = state, deferred, to_js, map, pixels](Status status, R&& result) mutable {
     auto shared = std::make_shared<R>(std::move(result));
     const auto environment = ride->environment();
-    environment->post(
-        [ride = std::move(ride), deferred, to_js, status, shared, kept](Napi::Env env) mutable {
-          ride->environment()->end(env);
-          const Napi::Value back = kept.end(env);
-          if (!status.ok()) {
-            deferred->Reject(make_error(env, status).Value());
-            return;
-          }
-          try {
-            deferred->Resolve(to_js(*ride->environment(), env, *shared, back));
-          } catch (const Napi::Error& error) {
-            deferred->Reject(error.Value());  // swallowed, the call would wait for ever
-          }
-        });
+    environment->post([ride = std::move(ride), deferred, to_js, status, shared, map,
+                       pixels](Napi::Env env) mutable {
+      ride->environment()->end(env);
+      pixels.end(env);
+      const Napi::Value back = map.end(env);
+      if (!status.ok()) {
+        deferred->Reject(make_error(env, status).Value());
+        return;
+      }
+      try {
+        deferred->Resolve(to_js(*ride->environment(), env, *shared, back));
+      } catch (const Napi::Error& error) {
+        deferred->Reject(error.Value());  // swallowed, the call would wait for ever
+      }
+    });
   };
   const Result<uint64_t> id = state->session(env).submit(std::move(job), std::move(done));
   if (!id.ok()) {
-    kept.end(env);
+    map.end(env);
+    pixels.end(env);
     throw_status(env, id.status());
   }
   state->environment()->begin(env);
@@ -198,7 +213,8 @@ Napi::Value submit(Napi::Env env, const State& state, Job job,
 
 // The map is written where JavaScript will read it: its array is made before the work begins, and
 // its pages, fresh from the system, are first touched by the thread that computes.
-Napi::Value submit_detect(Napi::Env env, const State& state, DetectJob job) {
+Napi::Value submit_detect(Napi::Env env, const State& state, const Napi::Value& value) {
+  DetectJob job = detect_job(env, state, value);
   const Session& session = state->session(env);
   const Status status = session.check(job);
   if (!status.ok()) throw_status(env, status);
@@ -209,7 +225,8 @@ Napi::Value submit_detect(Napi::Env env, const State& state, DetectJob job) {
     job.map_out = array.Data();
     map = Kept(env, array);
   }
-  return submit<DetectJob, Detection>(env, state, std::move(job), detection_object, map);
+  const Kept pixels = lent_pixels(env, job.picture, value);
+  return submit<DetectJob, Detection>(env, state, std::move(job), detection_object, map, pixels);
 }
 
 TextJob text_job(Napi::Env env, const Napi::CallbackInfo& info, bool with_normal) {
@@ -336,12 +353,13 @@ Napi::Object make_model_object(Napi::Env env, const std::shared_ptr<Environment>
                     name));
   };
   method("detect", [](Napi::Env env, const State& s, const Napi::CallbackInfo& info) {
-    return submit_detect(env, s, detect_job(env, s, info[0]));
+    return submit_detect(env, s, info[0]);
   });
   method("embed", [](Napi::Env env, const State& s, const Napi::CallbackInfo& info) {
     const Fields f(env, info[0], "job");
-    return submit<EmbedJob, Embedding>(env, s, {picture_of(env, s, f), f.boolean("patches")},
-                                       embedding_object);
+    EmbedJob job{picture_of(env, s, f), f.boolean("patches")};
+    const Kept pixels = lent_pixels(env, job.picture, info[0]);
+    return submit<EmbedJob, Embedding>(env, s, std::move(job), embedding_object, {}, pixels);
   });
   const auto floats = [](const Environment&, Napi::Env env, const std::vector<float>& v,
                          Napi::Value) -> Napi::Value { return float_array(env, v); };

@@ -1,5 +1,5 @@
 // What a session is asked for and what it gives back: plain structs that own everything they need,
-// but for the memory of the map, whose owner is the one who asks.
+// but for the memory of the map and of lent pixels, whose owner is the one who asks.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/copy.h"
 #include "core/stage_clock.h"
 #include "core/status.h"
 #include "ops/regions/regions.h"
@@ -21,12 +22,20 @@ struct Extents {
   size_t area() const { return static_cast<size_t>(width * height); }
 };
 
-// One picture: RGB8 pixels, or an already normalised [3, S, S] tensor.
+using Pixels = UnsetVector<uint8_t>;
+
+// One picture: RGB8 pixels, its own or lent, or an already normalised [3, S, S] tensor.
 struct Picture {
-  std::vector<uint8_t> pixels;
+  Pixels pixels;
+  // Memory that the submitter owns and nobody writes until `done` is called.
+  const uint8_t* lent = nullptr;
+  size_t lent_bytes = 0;
   std::vector<float> tensor;
   int64_t width = 0;  // of the original picture in both cases
   int64_t height = 0;
+
+  const uint8_t* rgb() const { return lent ? lent : pixels.data(); }
+  size_t rgb_bytes() const { return lent ? lent_bytes : pixels.size(); }
 };
 
 struct Timing {

@@ -29,7 +29,7 @@ Status check_picture(const Picture& p, const ModelConfig& c) {
     return Status(Code::kInvalidArg, "Expected a picture of at least 1 x 1 pixels");
   }
   const auto expected_tensor = static_cast<size_t>(3 * c.image_size * c.image_size);
-  if (p.tensor.empty() ? p.pixels.size() != static_cast<size_t>(p.width * p.height * 3)
+  if (p.tensor.empty() ? p.rgb_bytes() != static_cast<size_t>(p.width * p.height * 3)
                        : p.tensor.size() != expected_tensor) {
     return Status(Code::kInvalidArg, "Expected width * height * 3 bytes of pixels or a [3, " +
                                          std::to_string(c.image_size) + ", " +
@@ -92,17 +92,16 @@ Extents Session::map_extents(const DetectJob& job) const {
   return {job.picture.width, job.picture.height};
 }
 
-std::vector<uint8_t> Session::spare_pixels() {
+Pixels Session::spare_pixels() {
   std::lock_guard<std::mutex> lock(mutex_);
   if (spare_pixels_.empty()) return {};
-  std::vector<uint8_t> spare = std::move(spare_pixels_.back());
+  Pixels spare = std::move(spare_pixels_.back());
   spare_pixels_.pop_back();
   return spare;
 }
 
-void Session::keep_pixels(std::vector<uint8_t> pixels) {
+void Session::keep_pixels(Pixels pixels) {
   if (pixels.capacity() == 0 || pixels.capacity() > kSpareBytes) return;
-  pixels.clear();
   std::lock_guard<std::mutex> lock(mutex_);
   if (spare_pixels_.size() < kSpareCount) spare_pixels_.push_back(std::move(pixels));
 }
@@ -329,7 +328,7 @@ Status Session::prepare(Batch& batch, bool vectors) {
     if (picture.tensor.empty()) {
       normalised_.resize(image_floats);
       ACD_RETURN_IF_ERROR(preprocess_rgb8(
-          picture.pixels.data(), static_cast<int>(picture.width), static_cast<int>(picture.height),
+          picture.rgb(), static_cast<int>(picture.width), static_cast<int>(picture.height),
           static_cast<int>(config_.image_size), normalised_.data(), preprocess_));
       keep_pixels(std::move(picture.pixels));
       if (preprocess_.bytes() > kScratchBytes) preprocess_ = PreprocessScratch();
@@ -372,7 +371,7 @@ Status Session::finish(Entry& entry, const ImageResult& result, Timing timing, s
   }
   out.map = map_extents(job);
   if (job.map == MapSize::kModel) {
-    std::copy(result.map.begin(), result.map.end(), job.map_out);
+    copy_for_another_thread(job.map_out, result.map.data(), result.map.size() * sizeof(float));
   } else if (job.map == MapSize::kImage) {
     ACD_RETURN_IF_ERROR(resize_map_f32(result.map.data(), size, size, job.map_out,
                                        static_cast<int>(out.map.width),

@@ -1,7 +1,8 @@
 // One loaded model at work: a bounded queue and one scheduler thread that forms batches.
 //
 //   - submit copies nothing and blocks on nothing: it takes the job over or refuses it.
-//   - A map is written into the submitter's memory, which must last until `done`.
+//   - A map is written into the submitter's memory and lent pixels are read there; both must last
+//     until `done`.
 //   - Every accepted job calls its `done` exactly once, from the scheduler thread or from cancel()
 //     or close(); `done` must not call back into the session.
 //   - A waiting job is cancelled at once, a running one between two layers. In a batch the others
@@ -38,9 +39,9 @@ class Session {
   Status check(const DetectJob& job) const;
   // Size of the map that a checked job asks for.
   Extents map_extents(const DetectJob& job) const;
-  // An empty vector for a picture's pixels, with the memory of an earlier one where it can be had:
+  // For a picture's pixels, whatever it holds: the memory of an earlier one where it can be had, as
   // memory fresh from the system costs a page fault every 4 KB, several times what copying costs.
-  std::vector<uint8_t> spare_pixels();
+  Pixels spare_pixels();
 
   Result<uint64_t> submit(DetectJob job, Done<Detection> done);
   Result<uint64_t> submit(EmbedJob job, Done<Embedding> done);
@@ -85,7 +86,7 @@ class Session {
   void run_images(Batch& batch);
   Status prepare(Batch& batch, bool vectors);
   void release_memory();
-  void keep_pixels(std::vector<uint8_t> pixels);
+  void keep_pixels(Pixels pixels);
   Status finish(Entry& entry, const ImageResult& result, Timing timing, size_t batch);
   bool stop_requested(const Batch& batch) const;
 
@@ -112,7 +113,7 @@ class Session {
   std::atomic<bool> stop_running_{false};
   std::function<void()> closed_;
   uint64_t next_id_ = 1;
-  std::vector<std::vector<uint8_t>> spare_pixels_;
+  std::vector<Pixels> spare_pixels_;
   std::thread thread_;
 };
 
