@@ -53,11 +53,36 @@ inline void multiply(const Int8Tile& t, const uint8_t* x, const int8_t* w,
   }
 }
 
+// e^x for x <= 0, relative error below 2 ulp: as exp_nonpositive, in the instructions of this
+// level.
+inline Vec exp_of(Vec x) {
+  const Vec n = _mm512_roundscale_ps(x * 1.44269504f, _MM_FROUND_TO_NEAREST_INT);
+  Vec r = x - n * 0.693359375f;
+  r = r - n * -2.12194440e-4f;
+  Vec p = splat(1.0f / 5040);
+  p = p * r + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  return _mm512_scalef_ps(p, n);
+}
+
+// 1 / x within an ulp or so, by one Newton step: a division takes as long as six products.
+inline Vec reciprocal(Vec x) {
+  const Vec y = _mm512_rcp14_ps(x);
+  return y + y * (1.0f - x * y);
+}
+
 // x Phi(x). The upper tail Q(|x|) = exp(-x^2 / 2) p(1 / (1 + |x| / 4)), p fitted to absolute errors
 // of x Q(x) below 2e-9; in f32 its rounding makes that 7e-8.
 inline Vec gelu(Vec x) {
-  const Vec z = vmax(x, -x);
-  const Vec u = 1.0f / (1.0f + 0.25f * z);
+  // Beyond 1e18 the square would overflow, and the tail is 0 long before. In this order a NaN stays
+  // one.
+  const Vec z = vmin(splat(100.0f), vmax(x, -x));
+  const Vec u = reciprocal(1.0f + 0.25f * z);
   Vec p = splat(-0.0907057598f);
   p = p * u + 0.336361617f;
   p = p * u - 0.254493356f;
@@ -65,28 +90,22 @@ inline Vec gelu(Vec x) {
   p = p * u + 0.0354698561f;
   p = p * u + 0.108364359f;
   p = p * u + 0.0993821025f;
-  const Vec tail = z * (p * u) * exp_nonpositive(-0.5f * z * z);
+  const Vec tail = z * (p * u) * exp_of(-0.5f * z * z);
   return vmax(x, Vec{}) - tail;
 }
 
 // x / (1 + exp(-1.702 x)), with an exponent that never grows.
 inline Vec quick_gelu(Vec x) {
   const Vec z = vmax(x, -x);
-  const Vec e = exp_nonpositive(-1.702f * z);
+  const Vec e = exp_of(-1.702f * z);
   return x * (x < 0.0f ? e : splat(1.0f)) / (1.0f + e);
 }
 
-inline Vec activate(Vec v, Activation act) {
-  switch (act) {
-    case Activation::kNone:
-      return v;
-    case Activation::kGelu:
-      return gelu(v);
-    case Activation::kQuickGelu:
-      return quick_gelu(v);
-    case Activation::kLeakyRelu:
-      return v < 0.0f ? 0.01f * v : v;
-  }
+template <Activation kAct>
+inline Vec activate(Vec v) {
+  if (kAct == Activation::kGelu) return gelu(v);
+  if (kAct == Activation::kQuickGelu) return quick_gelu(v);
+  if (kAct == Activation::kLeakyRelu) return v < 0.0f ? 0.01f * v : v;
   return v;
 }
 
@@ -94,45 +113,78 @@ inline __mmask16 first_lanes(int64_t n) {
   return static_cast<__mmask16>(n >= kLanes ? 0xffff : (1u << n) - 1);
 }
 
-// One row of a panel: columns from `column` on, of the tile.
-inline void finish_row(const Int8Tile& t, int64_t row, int64_t column, const int32_t* c) {
-  const RowScale r = t.x_rows[row];
+inline void store_bf16(uint16_t* p, Vec v, __mmask16 mask) {
+  const __m512i bits = _mm512_castps_si512(v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i sum = _mm512_add_epi32(_mm512_add_epi32(bits, odd), _mm512_set1_epi32(0x7fff));
+  const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+  const __m512i rounded =
+      _mm512_mask_or_epi32(sum, nan, bits, _mm512_set1_epi32(0x400000));  // a quiet one
+  _mm256_mask_storeu_epi16(p, mask, _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+}
+
+enum class Output { kBf16, kF32, kF32Sum };
+
+// `rows` rows of a panel: sums to numbers, the activation, y.
+template <Output kOut, Activation kAct>
+void finish(const Int8Tile& t, int64_t row, int rows, int64_t column,
+            const int32_t (*c)[kInt8Panel]) {
   for (int64_t j = 0; j < kInt8Panel && column + j < t.n; j += kLanes) {
     const int64_t at = column + j;
     const __mmask16 mask = first_lanes(t.n - at);
-    const Vec sums = _mm512_cvtepi32_ps(_mm512_loadu_si512(c + j));
-    Vec v = sums * (r.scale * load(t.scale + at)) + (r.low * load(t.sum + at) + load(t.bias + at));
-    if (t.y_type == NumberType::kF32) {
-      float* y = static_cast<float*>(t.y) + row * t.ldy + at;
-      if (t.accumulate) v += static_cast<Vec>(_mm512_maskz_loadu_ps(mask, y));
-      _mm512_mask_storeu_ps(y, mask, activate(v, t.act));
-    } else {
-      uint16_t* y = static_cast<uint16_t*>(t.y) + row * t.ldy + at;
-      store_bf16(y, activate(v, t.act), t.n - at >= kLanes ? kLanes : static_cast<int>(t.n - at));
+    const Vec scale = load(t.scale + at), sum = load(t.sum + at), bias = load(t.bias + at);
+    for (int i = 0; i < rows; ++i) {
+      const RowScale r = t.x_rows[row + i];
+      const Vec products = _mm512_cvtepi32_ps(_mm512_loadu_si512(c[i] + j));
+      Vec v = products * (r.scale * scale) + (r.low * sum + bias);
+      if (kOut == Output::kBf16) {
+        store_bf16(static_cast<uint16_t*>(t.y) + (row + i) * t.ldy + at, activate<kAct>(v), mask);
+      } else {
+        float* y = static_cast<float*>(t.y) + (row + i) * t.ldy + at;
+        if (kOut == Output::kF32Sum) v += static_cast<Vec>(_mm512_maskz_loadu_ps(mask, y));
+        _mm512_mask_storeu_ps(y, mask, activate<kAct>(v));
+      }
     }
   }
 }
 
-template <int M>
-inline void rows_of_panel(const Int8Tile& t, int64_t row, int64_t column) {
-  alignas(64) int32_t c[M][kInt8Panel];
-  const int64_t depth = (t.k + kInt8Depth - 1) / kInt8Depth * kInt8Depth;
-  multiply<M>(t, t.x + row * t.ldx, t.weights + column * depth, c);
-  for (int i = 0; i < M; ++i) finish_row(t, row + i, column, c[i]);
+using Finish = void (*)(const Int8Tile&, int64_t, int, int64_t, const int32_t (*)[kInt8Panel]);
+
+template <Output kOut>
+Finish finish_for(Activation act) {
+  switch (act) {
+    case Activation::kGelu:
+      return finish<kOut, Activation::kGelu>;
+    case Activation::kQuickGelu:
+      return finish<kOut, Activation::kQuickGelu>;
+    case Activation::kLeakyRelu:
+      return finish<kOut, Activation::kLeakyRelu>;
+    case Activation::kNone:
+      break;
+  }
+  return finish<kOut, Activation::kNone>;
 }
 
-void last_rows(const Int8Tile& t, int64_t row, int64_t column) {
-  switch (t.rows - row) {
+Finish finish_for(const Int8Tile& t) {
+  if (t.y_type == NumberType::kBf16) return finish_for<Output::kBf16>(t.act);
+  return t.accumulate ? finish_for<Output::kF32Sum>(t.act) : finish_for<Output::kF32>(t.act);
+}
+
+using Sums = int32_t[kRows][kInt8Panel];
+
+// The last rows % kRows of a panel.
+void multiply_last(const Int8Tile& t, int rows, const uint8_t* x, const int8_t* w, Sums& c) {
+  switch (rows) {
     case 1:
-      return rows_of_panel<1>(t, row, column);
+      return multiply<1>(t, x, w, c);
     case 2:
-      return rows_of_panel<2>(t, row, column);
+      return multiply<2>(t, x, w, c);
     case 3:
-      return rows_of_panel<3>(t, row, column);
+      return multiply<3>(t, x, w, c);
     case 4:
-      return rows_of_panel<4>(t, row, column);
+      return multiply<4>(t, x, w, c);
     case 5:
-      return rows_of_panel<5>(t, row, column);
+      return multiply<5>(t, x, w, c);
     default:
       return;
   }
@@ -141,10 +193,20 @@ void last_rows(const Int8Tile& t, int64_t row, int64_t column) {
 }  // namespace
 
 void linear_int8_tile(const Int8Tile& t) {
+  const Finish finish = finish_for(t);
+  const int64_t depth = (t.k + kInt8Depth - 1) / kInt8Depth * kInt8Depth;
+  alignas(64) Sums c;
   for (int64_t column = 0; column < t.n; column += kInt8Panel) {
+    const int8_t* w = t.weights + column * depth;
     int64_t row = 0;
-    for (; row + kRows <= t.rows; row += kRows) rows_of_panel<kRows>(t, row, column);
-    last_rows(t, row, column);
+    for (; row + kRows <= t.rows; row += kRows) {
+      multiply<kRows>(t, t.x + row * t.ldx, w, c);
+      finish(t, row, kRows, column, c);
+    }
+    const auto rest = static_cast<int>(t.rows - row);
+    if (rest == 0) continue;
+    multiply_last(t, rest, t.x + row * t.ldx, w, c);
+    finish(t, row, rest, column, c);
   }
 }
 
