@@ -404,8 +404,8 @@ Napi::Value gate(const Call& c, LazyDevice& lazy) {
   const auto w2 = c.array<float>(3, "w2", c.count(2 * groups, hidden));
   const auto b2 = c.array<float>(4, "b2", c.count(2 * groups));
   std::vector<float> out(c.count(groups, 2));
-  c.check(lazy.get(c).gate({mean.data(), w1.data(), b1.data(), w2.data(), b2.data(), out.data(),
-                            width, hidden, groups}));
+  const GateWeights weights = {w1.data(), b1.data(), w2.data(), b2.data()};
+  c.check(lazy.get(c).gate({mean.data(), &weights, out.data(), width, hidden, groups}));
   return float_array(c.env(), out);
 }
 

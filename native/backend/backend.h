@@ -10,8 +10,9 @@
 // Streams: `stream` orders work on a device; null is one that all callers share. A kernel has only
 // begun when its call returns; an upload has read its source, a download has written its target,
 // and synchronize waits for all of a stream. Memory belongs to the stream that it was asked for:
-// others must not touch it before that one was waited for. The CPU has no streams (create_stream is
-// null) and every call is complete when it returns.
+// others must not touch it before that one was waited for. A backend without streams (create_stream
+// is null), as the CPU's, computes in the host's memory, and its calls are complete when they
+// return: results are read where they lie, without a download.
 //
 // Graphs: between begin_graph and end_graph calls of a stream are written down, not run, and
 // launch_graph runs them all again: the same pointers, the same shapes, no memory asked for,
@@ -40,7 +41,7 @@
 
 namespace acd {
 
-constexpr uint32_t kAbiVersion = 4;
+constexpr uint32_t kAbiVersion = 5;
 
 struct BackendTable {
   uint32_t abi_version;

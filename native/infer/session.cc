@@ -49,6 +49,8 @@ bool all_finite(const std::vector<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
 }
 
+std::vector<float> copied(const float* from, int64_t count) { return {from, from + count}; }
+
 Picture* picture_of(DetectJob& j) { return &j.picture; }
 Picture* picture_of(EmbedJob& j) { return &j.picture; }
 Picture* picture_of(TextJob&) { return nullptr; }
@@ -303,8 +305,6 @@ void Session::run_images(Batch& batch) {
     if (own.ok()) own = guarded([&] { return finish(entry, results_[i], timing, batch.size()); });
     if (!own.ok()) entry.fail(own);
   }
-  // Rarely asked for and large.
-  if (vectors) results_.clear();
 }
 
 // Room for the batch, and its pictures resized and normalised into it.
@@ -319,6 +319,8 @@ Status Session::prepare(Batch& batch, bool vectors) {
     workspace_bytes_ = static_cast<size_t>(device_->live_bytes());
   } else if (!vectors && workspace_.vectors.size() > 0) {
     workspace_.vectors = Floats();
+    workspace_.logits = Floats();
+    workspace_.host.vectors = workspace_.host.logits = std::vector<float>();
   }
   const auto image_floats = static_cast<size_t>(3 * config_.image_size * config_.image_size);
   for (int64_t item = 0; item < items; ++item) {
@@ -342,9 +344,11 @@ Status Session::prepare(Batch& batch, bool vectors) {
 }
 
 Status Session::finish(Entry& entry, const ImageResult& result, Timing timing, size_t batch) {
+  const int64_t g = config_.groups, e = config_.embed_dim, n = config_.patches();
   if (auto* embed = std::get_if<EmbedWork>(&entry.work)) {
-    Embedding out{result.det_features,
-                  embed->job.patches ? result.seg_vectors : std::vector<float>()};
+    Embedding out{copied(result.det_features, g * e), embed->job.patches
+                                                          ? copied(result.seg_vectors, g * n * e)
+                                                          : std::vector<float>()};
     if (!all_finite(out.features) || !all_finite(out.patches)) {
       return Status(Code::kNonFinite, "the image features hold NaN or Inf");
     }
@@ -366,24 +370,25 @@ Status Session::finish(Entry& entry, const ImageResult& result, Timing timing, s
   const auto size = static_cast<int>(config_.image_size);
   if (job.want_regions) {
     out.has_regions = true;
-    ACD_RETURN_IF_ERROR(find_regions(result.map.data(), size, size, job.region_threshold,
+    ACD_RETURN_IF_ERROR(find_regions(result.map, size, size, job.region_threshold,
                                      job.region_min_area, &out.regions));
   }
   out.map = map_extents(job);
   if (job.map == MapSize::kModel) {
-    copy_for_another_thread(job.map_out, result.map.data(), result.map.size() * sizeof(float));
+    copy_for_another_thread(job.map_out, result.map,
+                            static_cast<size_t>(size) * size * sizeof(float));
   } else if (job.map == MapSize::kImage) {
-    ACD_RETURN_IF_ERROR(resize_map_f32(result.map.data(), size, size, job.map_out,
+    ACD_RETURN_IF_ERROR(resize_map_f32(result.map, size, size, job.map_out,
                                        static_cast<int>(out.map.width),
                                        static_cast<int>(out.map.height), map_));
   }
   if (job.debug) {
     out.debug = true;
-    out.seg_tokens = result.seg_vectors;
-    out.det_features = result.det_features;
-    out.gate = result.gates;
-    out.group_logits = result.group_logits;
-    out.det_logits = result.det_logits;
+    out.seg_tokens = copied(result.seg_vectors, g * n * e);
+    out.det_features = copied(result.det_features, g * e);
+    out.gate = copied(result.gates, g * g * 2);
+    out.group_logits = copied(result.group_logits, g * 2 * n);
+    out.det_logits = copied(result.det_logits, 2);
   }
   out.batch = static_cast<int64_t>(batch);
   timing.postprocess_ms = milliseconds(Clock::now() - start);

@@ -21,6 +21,21 @@ Status keep(Result<Floats> made, Floats& to) {
   return made.status();
 }
 
+// Where the parts of Workspace::outputs begin for a batch of `items`, in floats. Maps come last: a
+// batch of embeddings leaves them, and all behind det_mean, on the device.
+struct OutputLayout {
+  OutputLayout(const ModelConfig& c, int64_t items)
+      : gates(items * c.groups * c.embed_dim),
+        max(gates + items * c.groups * c.groups * 2),
+        map((max + items + 15) / 16 * 16),
+        end(map + items * c.image_size * c.image_size) {}
+  int64_t det_mean = 0;  // [items, G, E]
+  int64_t gates;         // [items, G, G, 2]
+  int64_t max;           // [items]
+  int64_t map;           // [items, S, S], aligned as memory is
+  int64_t end;
+};
+
 }  // namespace
 
 Result<std::shared_ptr<const AcdClip>> AcdClip::load(std::shared_ptr<Device> device,
@@ -162,10 +177,7 @@ Result<AcdClip::Workspace> AcdClip::make_workspace(std::shared_ptr<Device> devic
   ACD_RETURN_IF_ERROR(make(items * 2 * g * e, ws.text));
   ACD_RETURN_IF_ERROR(make(items * g * n * 2 * g, ws.dots));
   ACD_RETURN_IF_ERROR(make(items * g * e, ws.seg_mean));
-  ACD_RETURN_IF_ERROR(make(items * g * e, ws.det_mean));
-  ACD_RETURN_IF_ERROR(make(items * g * g * 2, ws.gates));
-  ACD_RETURN_IF_ERROR(make(s * s + 1, ws.map));
-  ACD_RETURN_IF_ERROR(make(g * 2 * n, ws.logits));
+  ACD_RETURN_IF_ERROR(make(OutputLayout(c, items).end, ws.outputs));
   ws.items = items;
   ws.device = std::move(device);
   return ws;
@@ -178,34 +190,33 @@ Status AcdClip::encode_images(Workspace& ws, const std::vector<ImageRequest>& re
   const auto items = static_cast<int64_t>(requests.size());
   ACD_ASSERT(items <= ws.items);
   if (vectors && ws.vectors.size() == 0) {
-    ACD_RETURN_IF_ERROR(
-        keep(Floats::make(ws.device,
-                          static_cast<size_t>(ws.items * c.groups * c.patches() * c.embed_dim)),
-             ws.vectors));
+    const auto make = [&](int64_t count, Floats& to) {
+      return keep(Floats::make(ws.device, static_cast<size_t>(ws.items * count)), to);
+    };
+    ACD_RETURN_IF_ERROR(make(c.groups * 2 * c.patches(), ws.logits));
+    ACD_RETURN_IF_ERROR(make(c.groups * c.patches() * c.embed_dim, ws.vectors));
   }
-  std::vector<float> columns(static_cast<size_t>(2 * c.groups * c.embed_dim));
-  for (int64_t item = 0; item < items; ++item) {
-    const float* text = requests[static_cast<size_t>(item)].text;
-    if (!text) continue;
-    for (int64_t j = 0; j < c.groups; ++j) {
-      for (int64_t i = 0; i < c.embed_dim; ++i) {
-        for (int64_t k = 0; k < 2; ++k) {
-          columns[static_cast<size_t>((2 * j + k) * c.embed_dim + i)] =
-              text[(j * c.embed_dim + i) * 2 + k];
-        }
+  ACD_RETURN_IF_ERROR(upload_text(ws, requests));
+  ACD_RETURN_IF_ERROR(run_vision(ws, items, vectors, cancelled));
+  ACD_RETURN_IF_ERROR(fuse_maps(ws, requests, vectors));
+  return download(ws, requests, vectors, out);
+}
+
+// The texts' columns one behind the other, [2G, E]; zeros where there is no text.
+Status AcdClip::upload_text(Workspace& ws, const std::vector<ImageRequest>& requests) const {
+  const int64_t g = config_.groups, e = config_.embed_dim;
+  std::vector<float>& columns = ws.host.text;
+  columns.assign(requests.size() * static_cast<size_t>(2 * g * e), 0.0f);
+  float* to = columns.data();
+  for (const ImageRequest& request : requests) {
+    for (int64_t j = 0; request.text && j < g; ++j) {
+      for (int64_t i = 0; i < e; ++i) {
+        for (int64_t k = 0; k < 2; ++k) to[(2 * j + k) * e + i] = request.text[(j * e + i) * 2 + k];
       }
     }
-    ACD_RETURN_IF_ERROR(
-        ws.device->upload(ws.text.data() + item * static_cast<int64_t>(columns.size()),
-                          columns.data(), columns.size() * sizeof(float)));
+    to += 2 * g * e;
   }
-  ACD_RETURN_IF_ERROR(run_vision(ws, items, vectors, cancelled));
-  out.resize(requests.size());
-  for (int64_t item = 0; item < items; ++item) {
-    ACD_RETURN_IF_ERROR(finish_image(ws, item, requests[static_cast<size_t>(item)], vectors,
-                                     out[static_cast<size_t>(item)]));
-  }
-  return Status();
+  return ws.device->upload(ws.text.data(), columns.data(), columns.size() * sizeof(float));
 }
 
 Status AcdClip::run_vision(Workspace& ws, int64_t items, bool vectors,
@@ -238,59 +249,106 @@ Status AcdClip::run_vision(Workspace& ws, int64_t items, bool vectors,
     if (group < 0) continue;
     const ImageAdapterGroup& adapter = image_groups_[static_cast<size_t>(group)];
     ACD_RETURN_IF_ERROR(run_conv_lora(*ws.device, c, adapter, ws.adapter, x, items));
-    std::vector<const float*> text;
-    std::vector<HeadOutputs> out;
-    for (int64_t item = 0; item < items; ++item) {
-      const int64_t slot = item * g + group;
-      text.push_back(ws.text.data() + item * 2 * g * e);
-      out.push_back({ws.seg_mean.data() + slot * e, ws.det_mean.data() + slot * e,
-                     ws.dots.data() + slot * n * 2 * g,
-                     vectors ? ws.vectors.data() + slot * n * e : nullptr});
-    }
-    ACD_RETURN_IF_ERROR(run_heads(*ws.device, c, adapter, ws.adapter, x, items, text, out));
+    const HeadOutputs out = {ws.seg_mean.data() + group * e, ws.outputs.data() + group * e,
+                             ws.dots.data() + group * n * 2 * g,
+                             vectors ? ws.vectors.data() + group * n * e : nullptr};
+    ACD_RETURN_IF_ERROR(
+        run_heads(*ws.device, c, adapter, ws.adapter, x, items, ws.text.data(), out));
   }
   return Status();
 }
 
-Status AcdClip::finish_image(Workspace& ws, int64_t item, const ImageRequest& request, bool vectors,
-                             ImageResult& out) const {
+// Neighbours that are blurred alike are one call; images without a text have no map.
+Status AcdClip::fuse_maps(Workspace& ws, const std::vector<ImageRequest>& requests,
+                          bool vectors) const {
+  const ModelConfig& c = config_;
+  const int64_t g = c.groups, n = c.patches(), s = c.image_size;
+  const auto items = static_cast<int64_t>(requests.size());
+  const auto has_text = [](const ImageRequest& r) { return r.text != nullptr; };
+  if (std::none_of(requests.begin(), requests.end(), has_text)) return Status();
+  const OutputLayout at(c, items);
+  float* out = ws.outputs.data();
+  std::vector<GateWeights> weights;
+  for (const ImageAdapterGroup& w : image_groups_)
+    weights.push_back({w.gate_w1.data(), w.gate_b1.data(), w.gate_w2.data(), w.gate_b2.data()});
+  ACD_RETURN_IF_ERROR(ws.device->gate({ws.seg_mean.data(), weights.data(), out + at.gates,
+                                       c.embed_dim, c.adapter_hidden, g, g, items}));
+  FuseMapParams all{ws.dots.data(),
+                    out + at.gates,
+                    g,
+                    c.grid(),
+                    s,
+                    1,
+                    1,
+                    out + at.map,
+                    out + at.max,
+                    vectors ? ws.logits.data() : nullptr};
+  all.batch_dots = g * n * 2 * g;
+  all.batch_gates = g * g * 2;
+  all.batch_map = s * s;
+  all.batch_max = 1;
+  all.batch_logits = g * 2 * n;
+  for (int64_t first = 0, end; first < items; first = end) {
+    const ImageRequest& request = requests[static_cast<size_t>(first)];
+    for (end = first + 1; end < items; ++end) {
+      const ImageRequest& next = requests[static_cast<size_t>(end)];
+      if (!next.text != !request.text || next.blur_taps != request.blur_taps ||
+          next.blur_sigma != request.blur_sigma)
+        break;
+    }
+    if (!request.text) continue;
+    FuseMapParams run = fuse_map_item(all, first);
+    run.batch = end - first;
+    run.taps = request.blur_taps;
+    run.sigma = request.blur_sigma;
+    ACD_RETURN_IF_ERROR(ws.device->fuse_map(run));
+  }
+  return Status();
+}
+
+Status AcdClip::download(Workspace& ws, const std::vector<ImageRequest>& requests, bool vectors,
+                         std::vector<ImageResult>& out) const {
   const ModelConfig& c = config_;
   const int64_t g = c.groups, e = c.embed_dim, n = c.patches(), s = c.image_size;
-  const auto download = [&](std::vector<float>& to, const float* from, int64_t count) {
-    to.resize(static_cast<size_t>(count));
-    return ws.device->download(to.data(), from, to.size() * sizeof(float));
+  const auto items = static_cast<int64_t>(requests.size());
+  const auto has_text = [](const ImageRequest& r) { return r.text != nullptr; };
+  const bool maps = std::any_of(requests.begin(), requests.end(), has_text);
+  const OutputLayout at(c, items);
+  // Where the device's memory is the host's, results are read where the last kernel wrote them.
+  const auto fetch = [&](const Floats& from, int64_t count, std::vector<float>& host,
+                         const float** to) -> Status {
+    *to = from.data();
+    if (!ws.device->has_streams()) return Status();
+    if (host.size() < from.size()) host.resize(from.size());
+    *to = host.data();
+    return ws.device->download(host.data(), from.data(),
+                               static_cast<size_t>(count) * sizeof(float));
   };
-  ACD_RETURN_IF_ERROR(download(out.det_features, ws.det_mean.data() + item * g * e, g * e));
-  if (vectors) {
-    ACD_RETURN_IF_ERROR(download(out.seg_vectors, ws.vectors.data() + item * g * n * e, g * n * e));
-  }
-  if (!request.text) return Status();
-
-  float* gates = ws.gates.data() + item * g * g * 2;
-  for (int64_t i = 0; i < g; ++i) {
-    const ImageAdapterGroup& w = image_groups_[static_cast<size_t>(i)];
-    ACD_RETURN_IF_ERROR(ws.device->gate({ws.seg_mean.data() + (item * g + i) * e, w.gate_w1.data(),
-                                         w.gate_b1.data(), w.gate_w2.data(), w.gate_b2.data(),
-                                         gates + i * g * 2, e, c.adapter_hidden, g}));
-  }
-  ACD_RETURN_IF_ERROR(
-      ws.device->fuse_map({ws.dots.data() + item * g * n * 2 * g, gates, g, c.grid(), s,
-                           request.blur_taps, request.blur_sigma, ws.map.data(),
-                           ws.map.data() + s * s, vectors ? ws.logits.data() : nullptr}));
-  ACD_RETURN_IF_ERROR(download(out.map, ws.map.data(), s * s));
-  ACD_RETURN_IF_ERROR(ws.device->download(&out.map_max, ws.map.data() + s * s, sizeof(float)));
-  ACD_RETURN_IF_ERROR(download(out.gates, gates, g * g * 2));
-  if (vectors) ACD_RETURN_IF_ERROR(download(out.group_logits, ws.logits.data(), g * 2 * n));
-
-  double logits[2] = {0, 0};
-  for (int64_t i = 0; i < g * e; ++i) {
+  const float *outputs = nullptr, *seg_vectors = nullptr, *logits = nullptr;
+  ACD_RETURN_IF_ERROR(fetch(ws.outputs, maps ? at.end : at.gates, ws.host.outputs, &outputs));
+  if (vectors)
+    ACD_RETURN_IF_ERROR(fetch(ws.vectors, items * g * n * e, ws.host.vectors, &seg_vectors));
+  if (vectors && maps)
+    ACD_RETURN_IF_ERROR(fetch(ws.logits, items * g * 2 * n, ws.host.logits, &logits));
+  out.assign(requests.size(), ImageResult());
+  for (int64_t item = 0; item < items; ++item) {
+    const ImageRequest& request = requests[static_cast<size_t>(item)];
+    ImageResult& r = out[static_cast<size_t>(item)];
+    r.det_features = outputs + at.det_mean + item * g * e;
+    if (vectors) r.seg_vectors = seg_vectors + item * g * n * e;
+    if (!request.text) continue;
+    r.map = outputs + at.map + item * s * s;
+    r.map_max = outputs[at.max + item];
+    r.gates = outputs + at.gates + item * g * g * 2;
+    if (vectors) r.group_logits = logits + item * g * 2 * n;
+    double sum[2] = {0, 0};
+    for (int64_t i = 0; i < g * e; ++i) {
+      for (int k = 0; k < 2; ++k) sum[k] += double{r.det_features[i]} * request.text[i * 2 + k];
+    }
     for (int k = 0; k < 2; ++k)
-      logits[k] += double{out.det_features[static_cast<size_t>(i)]} * request.text[i * 2 + k];
+      r.det_logits[k] = static_cast<float>(sum[k] /= static_cast<double>(g));
+    r.cls = 1.0 / (1.0 + std::exp(sum[0] - sum[1]));
   }
-  out.det_logits.clear();
-  for (double& l : logits)
-    out.det_logits.push_back(static_cast<float>(l /= static_cast<double>(g)));
-  out.cls = 1.0 / (1.0 + std::exp(logits[0] - logits[1]));
   return Status();
 }
 

@@ -28,16 +28,17 @@ struct ImageRequest {
   float blur_sigma = 1;
 };
 
-// Host memory, filled by encode_images.
+// Of one image. The arrays are the workspace's, in host memory, until its next batch; null where
+// they were not asked for.
 struct ImageResult {
-  std::vector<float> map;  // [S, S]
+  const float* det_features = nullptr;  // [G, E]
+  const float* map = nullptr;           // [S, S]; this and what follows only with a text
   float map_max = 0;
-  double cls = 0;                   // p(abnormal) of the detection logits
-  std::vector<float> det_logits;    // [2]
-  std::vector<float> det_features;  // [G, E]
-  std::vector<float> gates;         // [G, G, 2]
-  std::vector<float> group_logits;  // [G, 2, N]; only when asked for
-  std::vector<float> seg_vectors;   // [G, N, E]; only when asked for
+  double cls = 0;  // p(abnormal) of the detection logits
+  float det_logits[2] = {0, 0};
+  const float* gates = nullptr;         // [G, G, 2]
+  const float* group_logits = nullptr;  // [G, 2, N], of a batch with vectors
+  const float* seg_vectors = nullptr;   // [G, N, E], of a batch with vectors
 };
 
 class AcdClip {
@@ -61,11 +62,13 @@ class AcdClip {
     Floats text;      // [items, 2G, E]
     Floats dots;      // [items, G, N, 2G]
     Floats seg_mean;  // [items, G, E]
-    Floats det_mean;  // [items, G, E]
-    Floats gates;     // [items, G, G, 2]
-    Floats map;       // [S, S] + 1 for the maximum
-    Floats logits;    // [G, 2, N]
-    Floats vectors;   // [items, G, N, E]; only when asked for
+    Floats outputs;   // what every batch takes to the host, in one piece: see OutputLayout
+    Floats logits;    // [items, G, 2, N]; only when asked for, as the next
+    Floats vectors;   // [items, G, N, E]
+    // The same in host memory; `outputs` stays empty where the device's memory is the host's.
+    struct Host {
+      std::vector<float> text, outputs, logits, vectors;
+    } host;
   };
   // device: the model's own, or a fork of it: then the work runs on a stream of its own.
   Result<Workspace> make_workspace(std::shared_ptr<Device> device, int64_t items) const;
@@ -86,8 +89,10 @@ class AcdClip {
   Status load_text(WeightReader& reader);
   Status load_token_table(WeightReader& reader);
   Status run_vision(Workspace& ws, int64_t items, bool vectors, const Cancelled& cancelled) const;
-  Status finish_image(Workspace& ws, int64_t item, const ImageRequest& request, bool vectors,
-                      ImageResult& out) const;
+  Status upload_text(Workspace& ws, const std::vector<ImageRequest>& requests) const;
+  Status fuse_maps(Workspace& ws, const std::vector<ImageRequest>& requests, bool vectors) const;
+  Status download(Workspace& ws, const std::vector<ImageRequest>& requests, bool vectors,
+                  std::vector<ImageResult>& out) const;
 
   ModelConfig config_;
   std::shared_ptr<Device> device_;

@@ -177,35 +177,36 @@ Status run_conv_lora(const Device& device, const ModelConfig& c, const ImageAdap
                             w.conv_b[j].data(), a.y.data() + column, ranks, n * ranks, items,
                             c.grid(), c.conv_lora_rank, r, k, c.conv_groups}));
   }
-  for (int64_t item = 0; item < items; ++item) {
-    ACD_RETURN_IF_ERROR(
-        device.lora_blend({patches + item * item_stride, d, a.y.data() + item * n * ranks, ranks,
-                           w.up.data(), w.mix.data(), n, d, ranks}));
-  }
-  return Status();
+  LoraBlendParams blend{patches, d, a.y.data(), ranks, w.up.data(), w.mix.data(), n, d, ranks};
+  blend.batch = items;
+  blend.batch_x = item_stride;
+  blend.batch_y = n * ranks;
+  return device.lora_blend(blend);
 }
 
 Status run_heads(const Device& device, const ModelConfig& c, const ImageAdapterGroup& w,
-                 const AdapterActivations& a, const float* x, int64_t items,
-                 const std::vector<const float*>& text, const std::vector<HeadOutputs>& out) {
-  const int64_t d = c.vision_width, n = c.patches(), h = c.adapter_hidden;
+                 const AdapterActivations& a, const float* x, int64_t items, const float* text,
+                 const HeadOutputs& out) {
+  const int64_t d = c.vision_width, n = c.patches(), h = c.adapter_hidden, e = c.embed_dim;
   LinearParams in{x + d, d, w.heads_in.packed(), a.h.data(), 2 * h, n, Activation::kLeakyRelu};
   in.batch = items;
   in.batch_x = (n + 1) * d;
   in.batch_y = n * 2 * h;
   ACD_RETURN_IF_ERROR(device.linear(in));
-  for (int64_t item = 0; item < items; ++item) {
-    const HeadOutputs& o = out[static_cast<size_t>(item)];
-    const float* hidden = a.h.data() + item * n * 2 * h;
-    ACD_RETURN_IF_ERROR(
-        device.head({hidden, 2 * h, w.seg_out.packed(), w.seg_norm.weight.data(),
-                     w.seg_norm.bias.data(), text[static_cast<size_t>(item)], 2 * c.groups,
-                     o.seg_mean, o.dots, o.seg_vectors, n, c.embed_dim}));
-    ACD_RETURN_IF_ERROR(device.head({hidden + h, 2 * h, w.det_out.packed(),
-                                     w.det_norm.weight.data(), w.det_norm.bias.data(), nullptr, 0,
-                                     o.det_mean, nullptr, nullptr, n, c.embed_dim}));
-  }
-  return Status();
+  const auto batched = [&](HeadParams p) {
+    p.batch = items;
+    p.batch_h = n * 2 * h;
+    p.batch_text = 2 * c.groups * e;
+    p.batch_mean = c.groups * e;
+    p.batch_dots = c.groups * n * 2 * c.groups;
+    p.batch_vectors = c.groups * n * e;
+    return device.head(p);
+  };
+  ACD_RETURN_IF_ERROR(batched({a.h.data(), 2 * h, w.seg_out.packed(), w.seg_norm.weight.data(),
+                               w.seg_norm.bias.data(), text, 2 * c.groups, out.seg_mean, out.dots,
+                               out.seg_vectors, n, e}));
+  return batched({a.h.data() + h, 2 * h, w.det_out.packed(), w.det_norm.weight.data(),
+                  w.det_norm.bias.data(), nullptr, 0, out.det_mean, nullptr, nullptr, n, e});
 }
 
 }  // namespace acd

@@ -36,17 +36,17 @@ Result<AdapterActivations> make_adapter_activations(const std::shared_ptr<Device
 Status run_conv_lora(const Device& device, const ModelConfig& c, const ImageAdapterGroup& w,
                      const AdapterActivations& a, float* x, int64_t items);
 
-// Where the heads of one item and group write.
+// Where the heads of one group write for the first item; item i's lie i times G such blocks behind.
 struct HeadOutputs {
   float* seg_mean;     // [E]
   float* det_mean;     // [E]
-  float* dots;         // [N, 2G] or null
+  float* dots;         // [N, 2G]
   float* seg_vectors;  // [N, E] or null
 };
 
-// Both heads on the patch tokens of x; text [2G, E] of each item, or null.
+// Both heads on the patch tokens of x; text [items, 2G, E].
 Status run_heads(const Device& device, const ModelConfig& c, const ImageAdapterGroup& w,
-                 const AdapterActivations& a, const float* x, int64_t items,
-                 const std::vector<const float*>& text, const std::vector<HeadOutputs>& out);
+                 const AdapterActivations& a, const float* x, int64_t items, const float* text,
+                 const HeadOutputs& out);
 
 }  // namespace acd

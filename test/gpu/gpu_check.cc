@@ -242,32 +242,67 @@ void check_pictures(const DevicePtr& cuda, int64_t grid, int64_t width) {
     }
   }
   compare("lora_blend", cuda, kF32, [&](Bench& b) {
-    return b.device->lora_blend(
-        {b.out(n * width), width, b.in(n * 32), 32, b.in(32 * width), b.in(width), n, width, 32});
+    LoraBlendParams p = {b.out(2 * n * width),
+                         width,
+                         b.in(2 * n * 32),
+                         32,
+                         b.in(32 * width),
+                         b.in(width),
+                         n,
+                         width,
+                         32};
+    p.batch = 2;
+    p.batch_x = n * width;
+    p.batch_y = n * 32;
+    return b.device->lora_blend(p);
   });
   compare("head", cuda, kF32, [&](Bench& b) {
     HeadParams p = {};
-    p.h = b.in(n * 32);
+    p.h = b.in(2 * n * 32);
     p.ldh = 32;
     p.weights = b.linear(width, 32, true, NumberType::kF32);
     p.norm_weight = b.in(width);
     p.norm_bias = b.in(width);
-    p.text = b.in(8 * width, 0.1f);
+    p.text = b.in(2 * 8 * width, 0.1f);
     p.columns = 8;
-    p.mean = b.out(width);
-    p.dots = b.out(n * 8);
-    p.vectors = b.out(n * width);
+    p.mean = b.out(2 * width);
+    p.dots = b.out(2 * n * 8);
+    p.vectors = b.out(2 * n * width);
     p.tokens = n;
     p.width = width;
+    p.batch = 2;
+    p.batch_h = n * 32;
+    p.batch_text = 8 * width;
+    p.batch_mean = width;
+    p.batch_dots = n * 8;
+    p.batch_vectors = n * width;
     return b.device->head(p);
   });
   compare("gate", cuda, kF32, [&](Bench& b) {
-    return b.device->gate({b.in(width), b.in(32 * width, 0.1f), b.in(32), b.in(8 * 32), b.in(8),
-                           b.out(8), width, 32, 4});
+    const float* mean = b.in(2 * 3 * width);
+    std::vector<GateWeights> of;
+    for (int i = 0; i < 3; ++i)
+      of.push_back({b.in(32 * width, 0.1f), b.in(32), b.in(8 * 32), b.in(8)});
+    return b.device->gate({mean, of.data(), b.out(2 * 3 * 8), width, 32, 4, 3, 2});
   });
   compare("fuse_map", cuda, 2e-5, [&](Bench& b) {
-    return b.device->fuse_map({b.in(4 * n * 8, 0.2f), b.in(4 * 4 * 2), 4, grid, size, 7, 1.0f,
-                               b.out(size * size), b.out(1), b.out(4 * 2 * n)});
+    FuseMapParams p = {b.in(2 * 4 * n * 8, 0.2f),
+                       b.in(2 * 4 * 4 * 2),
+                       4,
+                       grid,
+                       size,
+                       7,
+                       1.0f,
+                       b.out(2 * size * size),
+                       b.out(2),
+                       b.out(2 * 4 * 2 * n)};
+    p.batch = 2;
+    p.batch_dots = 4 * n * 8;
+    p.batch_gates = 4 * 4 * 2;
+    p.batch_map = size * size;
+    p.batch_max = 1;
+    p.batch_logits = 4 * 2 * n;
+    return b.device->fuse_map(p);
   });
 }
 
@@ -350,8 +385,9 @@ Outcome run_model(const RandomModel& weights, const DevicePtr& device, const Mod
       nullptr, results));
   Outcome out;
   for (const ImageResult& r : results) {
-    out.maps.insert(out.maps.end(), r.map.begin(), r.map.end());
-    out.features.insert(out.features.end(), r.det_features.begin(), r.det_features.end());
+    out.maps.insert(out.maps.end(), r.map, r.map + c.image_size * c.image_size);
+    out.features.insert(out.features.end(), r.det_features,
+                        r.det_features + c.groups * c.embed_dim);
   }
   std::vector<int32_t> tokens;
   for (int i = 0; i < 3 * 9; ++i) tokens.push_back(i % 9 == 8 ? 39 : i * 5 % 38);

@@ -91,8 +91,12 @@ int linear_emulated(const CudaLaunch& cuda, const LinearParams& p) {
 
 int head_emulated(const CudaLaunch& cuda, const HeadParams& p) {
   const HostLinear& w = host(p.weights);
-  std::vector<float> y(static_cast<size_t>(p.tokens * p.width));
-  linear_ref({p.h, p.ldh, nullptr, y.data(), p.width, p.tokens}, w.product());
+  std::vector<float> y(static_cast<size_t>(p.batch * p.tokens * p.width));
+  LinearParams product = {p.h, p.ldh, nullptr, y.data(), p.width, p.tokens};
+  product.batch = p.batch;
+  product.batch_x = p.batch_h;
+  product.batch_y = p.tokens * p.width;
+  linear_ref(product, w.product());
   cuda::HeadArgs a = cuda::head_args(p, y.data(), w.bias.empty() ? nullptr : w.bias.data());
   a.scratch = static_cast<float*>(cuda.scratch(cuda.owner, cuda::head_scratch_bytes(a)));
   return cuda::head(cuda.stream, a);

@@ -128,13 +128,13 @@ Status head(CudaBackend& cuda, const CudaLaunch& launch, CudaStream& s, const He
   cuda::HeadArgs a = cuda::head_args(p, nullptr, w.bias);
   if (p.width > cuda::kMaxHeadWidth)
     return Status(Code::kUnsupported, "heads wider than 1536 have no CUDA kernel");
-  const size_t y_bytes = aligned(static_cast<size_t>(p.tokens * p.width) * sizeof(float));
+  const size_t y_bytes = aligned(static_cast<size_t>(p.batch * p.tokens * p.width) * sizeof(float));
   auto* memory = static_cast<uint8_t*>(
       launch.scratch(launch.owner, Gemm::kWorkspaceBytes + y_bytes + cuda::head_scratch_bytes(a)));
   if (!memory) return scratch_missing();
   uint8_t* y = memory + Gemm::kWorkspaceBytes;
-  const Product product = {&w,       p.h, p.ldh, y, p.width, NumberType::kF32,
-                           p.tokens, 1,   0,     0, false,   false};
+  const Product product = {&w,       p.h,     p.ldh,     y,         p.width, NumberType::kF32,
+                           p.tokens, p.batch, p.batch_h, a.batch_y, false,   false};
   ACD_RETURN_IF_ERROR(cuda.gemm().run(launch, product, memory, !s.capturing));
   a.y = y;
   a.scratch = reinterpret_cast<float*>(y + y_bytes);

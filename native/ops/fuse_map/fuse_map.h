@@ -10,6 +10,7 @@
 //   blur: separable Gaussian, `taps` (odd) normalised weights of `sigma`, border reflected without
 //   repeating the edge; upsample: bilinear, align_corners = true. max = largest value of the map.
 //   logits, when asked for, gets l as [G][2][tokens].
+//   A batch of items, those strides apart, all blurred alike.
 //   Source: group_logits, segment and predict of the reference.
 #pragma once
 
@@ -28,7 +29,25 @@ struct FuseMapParams {
   float* map;     // [S, S]
   float* max;     // one value
   float* logits;  // [G][2][g * g] or null
+  int64_t batch = 1;
+  int64_t batch_dots = 0;  // strides between items, elements
+  int64_t batch_gates = 0;
+  int64_t batch_map = 0;
+  int64_t batch_max = 0;
+  int64_t batch_logits = 0;
 };
+
+// Item `item` of a batch, alone.
+inline FuseMapParams fuse_map_item(const FuseMapParams& p, int64_t item) {
+  FuseMapParams one = p;
+  one.batch = 1;
+  one.dots += item * p.batch_dots;
+  one.gates += item * p.batch_gates;
+  one.map += item * p.batch_map;
+  one.max += item * p.batch_max;
+  if (one.logits) one.logits += item * p.batch_logits;
+  return one;
+}
 
 void fuse_map_ref(const FuseMapParams& p);
 

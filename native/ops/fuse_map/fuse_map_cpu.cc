@@ -74,9 +74,7 @@ void blur(std::vector<float>& d, int64_t g, const std::vector<float>& w) {
 // A NaN must not hide behind comparisons: it wins.
 float larger(float a, float b) { return b > a || b != b ? b : a; }
 
-}  // namespace
-
-void fuse_map_cpu(CpuContext& cpu, const FuseMapParams& p) {
+void fuse_one(CpuContext& cpu, const FuseMapParams& p) {
   std::vector<float> d = difference(p);
   blur(d, p.grid, gaussian(p.taps, p.sigma));
   const double step =
@@ -105,6 +103,12 @@ void fuse_map_cpu(CpuContext& cpu, const FuseMapParams& p) {
   });
   *p.max = 0;
   for (float t : tops) *p.max = larger(*p.max, t);
+}
+
+}  // namespace
+
+void fuse_map_cpu(CpuContext& cpu, const FuseMapParams& p) {
+  for (int64_t item = 0; item < p.batch; ++item) fuse_one(cpu, fuse_map_item(p, item));
 }
 
 }  // namespace acd

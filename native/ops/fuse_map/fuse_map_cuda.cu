@@ -17,7 +17,7 @@ constexpr int kThreads = 256;
 constexpr int kBand = 8;  // rows of the map a block, where shared memory allows
 
 struct Plan {
-  FuseMapsArgs a;
+  FuseMapParams a;
   float weight[kMaxTaps];  // of the blur
   double step;             // grid positions a pixel
   int band;
@@ -44,13 +44,13 @@ inline __device__ float2 patch_logits(const FuseMapParams& p, int i, int64_t t) 
   return make_float2(10.0f * normal, 10.0f * abnormal);
 }
 
-inline __device__ FuseMapParams item_of(const FuseMapsArgs& a, int64_t item) {
-  FuseMapParams p = a.of;
-  p.dots += item * a.batch_dots;
-  p.gates += item * a.batch_gates;
-  p.map += item * a.batch_map;
-  p.max += item * a.batch_max;
-  if (p.logits) p.logits += item * a.batch_logits;
+inline __device__ FuseMapParams item_of(const FuseMapParams& batch, int64_t item) {
+  FuseMapParams p = batch;
+  p.dots += item * p.batch_dots;
+  p.gates += item * p.batch_gates;
+  p.map += item * p.batch_map;
+  p.max += item * p.batch_max;
+  if (p.logits) p.logits += item * p.batch_logits;
   return p;
 }
 
@@ -111,7 +111,7 @@ __global__ void __launch_bounds__(kThreads) fuse_band(Plan plan) {
   if (threadIdx.x % kWarp == 0) atomicMax(reinterpret_cast<unsigned*>(p.max), top);
 }
 
-__global__ void __launch_bounds__(kThreads) write_logits(FuseMapsArgs a) {
+__global__ void __launch_bounds__(kThreads) write_logits(FuseMapParams a) {
   const FuseMapParams p = item_of(a, blockIdx.z);
   const int64_t tokens = p.grid * p.grid, t = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   const int64_t i = blockIdx.y;
@@ -121,17 +121,16 @@ __global__ void __launch_bounds__(kThreads) write_logits(FuseMapsArgs a) {
   p.logits[(2 * i + 1) * tokens + t] = l.y;
 }
 
-__global__ void clear_max(FuseMapsArgs a) {
-  if (threadIdx.x == 0) a.of.max[blockIdx.x * a.batch_max] = 0;
+__global__ void clear_max(FuseMapParams a) {
+  if (threadIdx.x == 0) a.max[blockIdx.x * a.batch_max] = 0;
 }
 
 size_t shared_of(const Plan& plan) {
-  return static_cast<size_t>(2 * plan.rows * plan.a.of.grid) * sizeof(float);
+  return static_cast<size_t>(2 * plan.rows * plan.a.grid) * sizeof(float);
 }
 
-bool make_plan(const FuseMapsArgs& a, size_t shared_bytes, Plan* plan) {
-  const FuseMapParams& p = a.of;
-  plan->a = a;
+bool make_plan(const FuseMapParams& p, size_t shared_bytes, Plan* plan) {
+  plan->a = p;
   plan->step = p.size > 1 ? static_cast<double>(p.grid - 1) / static_cast<double>(p.size - 1) : 0.0;
   double total = 0, weight[kMaxTaps];
   for (int64_t i = 0; i < p.taps; ++i) {
@@ -150,24 +149,23 @@ bool make_plan(const FuseMapsArgs& a, size_t shared_bytes, Plan* plan) {
 
 }  // namespace
 
-int fuse_maps(void* stream, const FuseMapsArgs& a, size_t shared_bytes) {
+int fuse_maps(void* stream, const FuseMapParams& a, size_t shared_bytes) {
   if (a.batch == 0) return 0;
   Plan plan;
-  if (a.of.taps > kMaxTaps || !make_plan(a, shared_bytes, &plan)) return kInvalidValue;
+  if (a.taps > kMaxTaps || !make_plan(a, shared_bytes, &plan)) return kInvalidValue;
   const auto batch = static_cast<unsigned>(a.batch);
   int error = launch(stream, dim3(batch), dim3(kWarp), 0, clear_max, a);
-  if (error == 0 && a.of.logits) {
-    const dim3 grid(blocks_for(a.of.grid * a.of.grid, kThreads), static_cast<unsigned>(a.of.groups),
-                    batch);
+  if (error == 0 && a.logits) {
+    const dim3 grid(blocks_for(a.grid * a.grid, kThreads), static_cast<unsigned>(a.groups), batch);
     error = launch(stream, grid, dim3(kThreads), 0, write_logits, a);
   }
   if (error != 0) return error;
-  return launch(stream, dim3(blocks_for(a.of.size, plan.band), batch), dim3(kThreads),
-                shared_of(plan), fuse_band, plan);
+  return launch(stream, dim3(blocks_for(a.size, plan.band), batch), dim3(kThreads), shared_of(plan),
+                fuse_band, plan);
 }
 
 }  // namespace acd::cuda
 
 int acd::fuse_map_cuda(const CudaLaunch& cuda, const FuseMapParams& p) {
-  return cuda::fuse_maps(cuda.stream, {p, 1, 0, 0, 0, 0, 0}, cuda.shared_bytes);
+  return cuda::fuse_maps(cuda.stream, p, cuda.shared_bytes);
 }

@@ -30,14 +30,9 @@ TEST_CASE("maps on CUDA of a batch are as exact as plain loops, with little shar
   Floats first;
   for (size_t shared_bytes : {size_t{227 * 1024}, size_t{2 * 6 * 13 * 4}}) {
     Floats map(expected.size()), max(batch), l(logits.size());
-    const cuda::FuseMapsArgs a = {{dots.data(), gates.data(), groups, grid, size, taps, 1.3f,
-                                   map.data(), max.data(), l.data()},
-                                  batch,
-                                  dots_item,
-                                  gates_item,
-                                  size * size,
-                                  1,
-                                  4 * n};
+    const FuseMapParams a = {dots.data(), gates.data(), groups,     grid,     size,  taps,
+                             1.3f,        map.data(),   max.data(), l.data(), batch, dots_item,
+                             gates_item,  size * size,  1,          4 * n};
     REQUIRE(cuda::fuse_maps(nullptr, a, shared_bytes) == 0);
     check_close("fuse_maps", map, expected, plain);
     check_close("fuse_maps max", max, top, top);

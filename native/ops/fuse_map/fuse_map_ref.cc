@@ -50,9 +50,7 @@ Plane upsampled(const Plane& in, int64_t g, int64_t size) {
   return out;
 }
 
-}  // namespace
-
-void fuse_map_ref(const FuseMapParams& p) {
+void fuse_one(const FuseMapParams& p) {
   const int64_t n = p.grid * p.grid;
   Plane mean[2] = {Plane(static_cast<size_t>(p.size * p.size), 0.0),
                    Plane(static_cast<size_t>(p.size * p.size), 0.0)};
@@ -76,6 +74,12 @@ void fuse_map_ref(const FuseMapParams& p) {
         static_cast<float>(std::exp(mean[1][k]) / (std::exp(mean[0][k]) + std::exp(mean[1][k])));
     *p.max = std::max(*p.max, p.map[k]);
   }
+}
+
+}  // namespace
+
+void fuse_map_ref(const FuseMapParams& p) {
+  for (int64_t item = 0; item < p.batch; ++item) fuse_one(fuse_map_item(p, item));
 }
 
 }  // namespace acd

@@ -108,3 +108,28 @@ TEST_CASE("a NaN anywhere in the dots makes the max of fuse_map NaN") {
     }
   }
 }
+
+TEST_CASE("fuse_map of a batch gives each item the bytes that it has alone") {
+  const int64_t batch = 3, groups = 2, grid = 5, size = 33, n = grid * grid;
+  const Floats dots = noise(batch * 4 * groups * n, 1, 0.5f);
+  const Floats gates = noise(batch * groups * groups * 2, 2);
+  const auto device = test_device(2);
+  Floats maps(batch * size * size), tops(batch), logits(batch * groups * 2 * n);
+  Floats alone_maps(maps.size()), alone_tops(batch), alone_logits(logits.size());
+  FuseMapParams p = {dots.data(), gates.data(), groups,      grid,        size,
+                     3,           1.3f,         maps.data(), tops.data(), logits.data()};
+  p.batch = batch;
+  p.batch_dots = 2 * groups * groups * n;
+  p.batch_gates = groups * groups * 2;
+  p.batch_map = size * size;
+  p.batch_max = 1;
+  p.batch_logits = groups * 2 * n;
+  REQUIRE(device->fuse_map(p).ok());
+  p.map = alone_maps.data();
+  p.max = alone_tops.data();
+  p.logits = alone_logits.data();
+  for (int64_t b = 0; b < batch; ++b) REQUIRE(device->fuse_map(fuse_map_item(p, b)).ok());
+  CHECK(same_bytes(maps, alone_maps));
+  CHECK(same_bytes(tops, alone_tops));
+  CHECK(same_bytes(logits, alone_logits));
+}

@@ -14,24 +14,29 @@ double dot(const float* w, const float* x, int64_t n) {
   return s;
 }
 
-}  // namespace
-
-void gate_cpu(CpuContext&, const GateParams& p) {
+void gate_one(const GateParams& p, const GateWeights& w, const float* mean, float* out) {
   std::vector<float> h(static_cast<size_t>(p.hidden));
   for (int64_t i = 0; i < p.hidden; ++i) {
-    const double s = p.b1[i] + dot(p.w1 + i * p.width, p.mean, p.width);
+    const double s = w.b1[i] + dot(w.w1 + i * p.width, mean, p.width);
     h[i] = static_cast<float>(0.5 * s * (1 + std::erf(s / std::sqrt(2.0))));
   }
   std::vector<double> l(static_cast<size_t>(2 * p.groups));
   for (int64_t i = 0; i < 2 * p.groups; ++i)
-    l[i] = p.b2[i] + dot(p.w2 + i * p.hidden, h.data(), p.hidden);
+    l[i] = w.b2[i] + dot(w.w2 + i * p.hidden, h.data(), p.hidden);
   for (int64_t c = 0; c < 2; ++c) {
     double top = l[c], total = 0;
     for (int64_t j = 0; j < p.groups; ++j) top = std::max(top, l[2 * j + c]);
     for (int64_t j = 0; j < p.groups; ++j) total += l[2 * j + c] = std::exp(l[2 * j + c] - top);
     for (int64_t j = 0; j < p.groups; ++j)
-      p.out[2 * j + c] = static_cast<float>(l[2 * j + c] / total);
+      out[2 * j + c] = static_cast<float>(l[2 * j + c] / total);
   }
+}
+
+}  // namespace
+
+void gate_cpu(CpuContext&, const GateParams& p) {
+  for (int64_t i = 0; i < p.batch * p.gates; ++i)
+    gate_one(p, p.of[i % p.gates], p.mean + i * p.width, p.out + i * 2 * p.groups);
 }
 
 }  // namespace acd

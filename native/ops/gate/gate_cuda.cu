@@ -1,5 +1,7 @@
 // gate: 0.4 MFLOP a group, in double as on the CPU. Two launches: one warp a hidden unit over the
 // whole device, then one block an item and group for the small second product and the softmax.
+#include <algorithm>
+
 #include "backend/cuda/device_code.h"
 #include "ops/gate/gate_cuda.h"
 
@@ -18,7 +20,7 @@ inline __device__ double warp_dot(const float* a, const float* b, int64_t n) {
 __global__ void __launch_bounds__(kWarps* kWarp) gate_hidden(GatesArgs a) {
   const int64_t unit = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
   if (unit >= a.hidden_width) return;
-  const GatesArgs::Weights& w = a.of[blockIdx.y];
+  const GateWeights& w = a.of[blockIdx.y];
   const int64_t gate = blockIdx.z * a.gates + blockIdx.y;
   const double s = w.b1[unit] + warp_dot(w.w1 + unit * a.width, a.mean + gate * a.width, a.width);
   if (threadIdx.x % kWarp == 0) {
@@ -29,7 +31,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) gate_hidden(GatesArgs a) {
 
 __global__ void __launch_bounds__(kWarps* kWarp) gate_softmax(GatesArgs a) {
   ACD_SHARED(double, logits, 2 * kMaxGroups);
-  const GatesArgs::Weights& w = a.of[blockIdx.y];
+  const GateWeights& w = a.of[blockIdx.y];
   const int64_t gate = blockIdx.z * a.gates + blockIdx.y;
   const int outputs = static_cast<int>(2 * a.groups);
   for (int i = threadIdx.x / kWarp; i < outputs; i += kWarps) {
@@ -62,17 +64,19 @@ int gates(void* stream, const GatesArgs& a) {
 }  // namespace acd::cuda
 
 int acd::gate_cuda(const CudaLaunch& cuda, const GateParams& p) {
-  void* scratch = cuda.scratch(cuda.owner, static_cast<size_t>(p.hidden) * sizeof(float));
+  if (p.gates > cuda::kMaxGroups || p.groups > cuda::kMaxGroups) return cuda::kInvalidValue;
+  void* scratch =
+      cuda.scratch(cuda.owner, static_cast<size_t>(p.batch * p.gates * p.hidden) * sizeof(float));
   if (!scratch) return cuda::kMemoryAllocation;
   cuda::GatesArgs a = {};
   a.mean = p.mean;
   a.hidden = static_cast<float*>(scratch);
   a.out = p.out;
-  a.batch = 1;
+  a.batch = p.batch;
   a.groups = p.groups;
   a.width = p.width;
   a.hidden_width = p.hidden;
-  a.gates = 1;
-  a.of[0] = {p.w1, p.b1, p.w2, p.b2};
+  a.gates = p.gates;
+  std::copy_n(p.of, p.gates, a.of);
   return cuda::gates(cuda.stream, a);
 }

@@ -23,12 +23,7 @@ struct GatesArgs {
   int64_t width;
   int64_t hidden_width;
   int64_t gates;  // how many of the groups are asked for; mean, hidden and out have so many
-  struct Weights {
-    const float* w1;
-    const float* b1;
-    const float* w2;
-    const float* b2;
-  } of[kMaxGroups];
+  GateWeights of[kMaxGroups];
 };
 
 int gates(void* stream, const GatesArgs& a);

@@ -22,9 +22,8 @@ TEST_CASE("gates on CUDA of all groups and items equal one by one") {
     const Floats* w = weights.data() + 4 * i;
     a.of[i] = {w[0].data(), w[1].data(), w[2].data(), w[3].data()};
     for (int64_t b = 0; b < batch; ++b) {
-      gate_ref({mean.data() + (b * groups + i) * width, w[0].data(), w[1].data(), w[2].data(),
-                w[3].data(), expected.data() + (b * groups + i) * groups * 2, width, hidden,
-                groups});
+      gate_ref({mean.data() + (b * groups + i) * width, &a.of[i],
+                expected.data() + (b * groups + i) * groups * 2, width, hidden, groups});
     }
   }
   a.mean = mean.data();

@@ -24,12 +24,12 @@ struct Problem {
         w2(noise(2 * c.groups * c.hidden, 4, 0.25f)),
         b2(noise(2 * c.groups, 5)) {}
   GateParams params(Floats& out) const {
-    return {mean.data(), w1.data(), b1.data(), w2.data(), b2.data(),
-            out.data(),  c.width,   c.hidden,  c.groups};
+    return {mean.data(), &weights, out.data(), c.width, c.hidden, c.groups};
   }
 
   Case c;
   Floats mean, w1, b1, w2, b2;
+  GateWeights weights = {w1.data(), b1.data(), w2.data(), b2.data()};
 };
 
 Floats run(const Device& device, const Problem& p) {
@@ -74,4 +74,24 @@ TEST_CASE("gate does not hide a NaN in the mean") {
   p.mean[64] = std::numeric_limits<float>::quiet_NaN();
   const Floats out = run(*test_device(1), p);
   CHECK(all_nan(out.data(), out.size()));
+}
+
+TEST_CASE("gate of several groups and items gives each the bytes that it has alone") {
+  const int64_t batch = 3, gates = 2, width = 65, hidden = 7, groups = 3;
+  const Problem first({width, hidden, groups}), second({width, hidden, groups}, 2.0f);
+  Floats w1 = noise(hidden * width, 12);
+  const GateWeights weights[] = {first.weights,
+                                 {w1.data(), first.b1.data(), second.w2.data(), second.b2.data()}};
+  const Floats mean = noise(batch * gates * width, 6);
+  const auto device = test_device(2);
+  Floats together(batch * gates * 2 * groups), alone(together.size());
+  REQUIRE(device->gate({mean.data(), weights, together.data(), width, hidden, groups, gates, batch})
+              .ok());
+  for (int64_t i = 0; i < batch * gates; ++i) {
+    REQUIRE(device
+                ->gate({mean.data() + i * width, weights + i % gates, alone.data() + i * 2 * groups,
+                        width, hidden, groups})
+                .ok());
+  }
+  CHECK(same_bytes(together, alone));
 }

@@ -5,6 +5,7 @@
 //   dots [tokens, columns] = v . text_c for every column c (when text is given);
 //   vectors [tokens, width] = v (when asked for).
 //   text [columns, width]; f32; eps of the norm 1e-12 as torch.nn.functional.normalize.
+//   A batch of items, each with its own mean, dots, vectors and text, those strides apart.
 //   The mean is summed within tiles of 128 tokens, then in double over the tiles in order: the same
 //   bytes for any number of threads.
 //   Source: seg_proj / det_proj + layer norms of ACD-CLIP's image adapter.
@@ -27,9 +28,27 @@ struct HeadParams {
   float* mean;     // [width]
   float* dots;     // [tokens, columns] or null
   float* vectors;  // [tokens, width] or null
-  int64_t tokens;
+  int64_t tokens;  // of one item
   int64_t width;
+  int64_t batch = 1;
+  int64_t batch_h = 0;  // strides between items, elements
+  int64_t batch_text = 0;
+  int64_t batch_mean = 0;
+  int64_t batch_dots = 0;
+  int64_t batch_vectors = 0;
 };
+
+// Item `item` of a batch, alone.
+inline HeadParams head_item(const HeadParams& p, int64_t item) {
+  HeadParams one = p;
+  one.batch = 1;
+  one.h += item * p.batch_h;
+  if (one.text) one.text += item * p.batch_text;
+  one.mean += item * p.batch_mean;
+  if (one.dots) one.dots += item * p.batch_dots;
+  if (one.vectors) one.vectors += item * p.batch_vectors;
+  return one;
+}
 
 void head_ref(const HeadParams& p, const LinearWeights& w);
 

@@ -11,7 +11,7 @@ void head_cpu(CpuContext& cpu, const HeadParams& p) {
   const PackedLinear& w = *p.weights;
   const auto kernel = ACD_PICK_ISA(head_rows);
   const int64_t tiles = (p.tokens + kTile - 1) / kTile;
-  std::vector<float> sums(static_cast<size_t>(tiles * p.width), 0.0f);
+  std::vector<float> sums(static_cast<size_t>(p.batch * tiles * p.width), 0.0f);
   // Compiled before the region starts; [full or last tile][full or last chunk].
   const auto compiled = [&](int64_t rows, const PackedLinear::Chunk& chunk) {
     return cpu.gemm().tile(
@@ -22,8 +22,9 @@ void head_cpu(CpuContext& cpu, const HeadParams& p) {
       {compiled(kTile, w.chunks.front()), compiled(kTile, w.chunks.back())},
       {compiled(last, w.chunks.front()), compiled(last, w.chunks.back())}};
   const size_t y_bytes = static_cast<size_t>(kTile * p.width) * sizeof(float);
-  cpu.run(tiles, [&](int64_t tile) {
-    const int64_t first = tile * kTile;
+  cpu.run(p.batch * tiles, [&](int64_t at) {
+    const HeadParams item = head_item(p, at / tiles);
+    const int64_t tile = at % tiles, first = tile * kTile;
     const bool is_last = tile + 1 == tiles;
     size_t scratch_bytes = 0;
     for (const auto& kind : kinds[is_last])
@@ -31,15 +32,17 @@ void head_cpu(CpuContext& cpu, const HeadParams& p) {
     uint8_t* scratch = cpu.scratch(y_bytes + scratch_bytes);
     auto* y = reinterpret_cast<float*>(scratch);
     for (const PackedLinear::Chunk& chunk : w.chunks) {
-      cpu.gemm().run(*kinds[is_last][&chunk == &w.chunks.back()], w, chunk, p.h + first * p.ldh,
+      cpu.gemm().run(*kinds[is_last][&chunk == &w.chunks.back()], w, chunk, item.h + first * p.ldh,
                      y + chunk.n0, scratch + y_bytes);
     }
-    kernel(p, y, first, is_last ? last : kTile, sums.data() + tile * p.width);
+    kernel(item, y, first, is_last ? last : kTile, sums.data() + at * p.width);
   });
-  for (int64_t i = 0; i < p.width; ++i) {
+  for (int64_t i = 0; i < p.batch * p.width; ++i) {
+    const int64_t item = i / p.width, column = i % p.width;
+    const float* from = sums.data() + item * tiles * p.width + column;
     double sum = 0;
-    for (int64_t t = 0; t < tiles; ++t) sum += sums[static_cast<size_t>(t * p.width + i)];
-    p.mean[i] = static_cast<float>(sum / static_cast<double>(p.tokens));
+    for (int64_t t = 0; t < tiles; ++t) sum += from[t * p.width];
+    p.mean[item * p.batch_mean + column] = static_cast<float>(sum / static_cast<double>(p.tokens));
   }
 }
 

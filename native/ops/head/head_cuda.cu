@@ -20,7 +20,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) head_tokens(HeadArgs a) {
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   const int width = static_cast<int>(a.width);
   const int64_t item = blockIdx.y;
-  const float* text = a.text ? a.text + item * a.columns * a.width : nullptr;
+  const float* text = a.text ? a.text + item * a.batch_text : nullptr;
   float total[kPerLane];
   ACD_UNROLL
   for (int i = 0; i < kPerLane; ++i) total[i] = 0;
@@ -125,6 +125,7 @@ HeadArgs head_args(const HeadParams& p, const void* y, const float* bias) {
   HeadArgs a = {};
   a.y = y;
   a.ldy = p.width;
+  a.batch_y = p.tokens * p.width;
   a.y_type = Number::kF32;
   a.bias = bias;
   a.norm_weight = p.norm_weight;
@@ -136,7 +137,11 @@ HeadArgs head_args(const HeadParams& p, const void* y, const float* bias) {
   a.vectors = p.vectors;
   a.tokens = p.tokens;
   a.width = p.width;
-  a.batch = 1;
+  a.batch = p.batch;
+  a.batch_text = p.batch_text;
+  a.batch_mean = p.batch_mean;
+  a.batch_dots = p.batch_dots;
+  a.batch_vectors = p.batch_vectors;
   return a;
 }
 

@@ -21,7 +21,8 @@ struct HeadArgs {
   const float* bias;  // [width], of the product, or null where y has it
   const float* norm_weight;
   const float* norm_bias;
-  const float* text;  // [batch, columns, width] or null
+  const float* text;  // [columns, width] of each item, batch_text apart, or null
+  int64_t batch_text;
   int64_t columns;
   float* mean;  // [width] of each item, batch_mean apart
   int64_t batch_mean;
@@ -35,7 +36,7 @@ struct HeadArgs {
   float* scratch;  // head_scratch_bytes
 };
 
-// One item, as the table asks for it, on the f32 product y [tokens, width], dense and without its
+// As the table asks for it, on the f32 product y [batch, tokens, width], dense and without its
 // bias.
 HeadArgs head_args(const HeadParams& p, const void* y, const float* bias);
 

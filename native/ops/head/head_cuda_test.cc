@@ -88,6 +88,7 @@ TEST_CASE("head on CUDA is as exact as plain loops for batches and products in b
     a.norm_weight = p.norm_weight.data();
     a.norm_bias = p.norm_bias.data();
     a.text = p.text.data();
+    a.batch_text = c.columns * c.width;
     a.columns = c.columns;
     a.mean = out.mean.data();
     a.batch_mean = c.width;

@@ -5,7 +5,9 @@
 
 namespace acd {
 
-void head_ref(const HeadParams& p, const LinearWeights& w) {
+namespace {
+
+void head_one(const HeadParams& p, const LinearWeights& w) {
   std::vector<double> v(static_cast<size_t>(p.width)), sum(v.size(), 0.0);
   for (int64_t t = 0; t < p.tokens; ++t) {
     double mean = 0, var = 0, length = 0;
@@ -35,6 +37,12 @@ void head_ref(const HeadParams& p, const LinearWeights& w) {
   }
   for (int64_t i = 0; i < p.width; ++i)
     p.mean[i] = static_cast<float>(sum[i] / static_cast<double>(p.tokens));
+}
+
+}  // namespace
+
+void head_ref(const HeadParams& p, const LinearWeights& w) {
+  for (int64_t item = 0; item < p.batch; ++item) head_one(head_item(p, item), w);
 }
 
 }  // namespace acd

@@ -145,3 +145,38 @@ TEST_CASE("head passes a NaN of one token on to its dots, its vector and the mea
   CHECK(all_finite(out.dots.data(), 129 * 2));
   CHECK(all_finite(out.vectors.data(), 129 * 67));
 }
+
+TEST_CASE("head of a batch gives each item the bytes that it has alone") {
+  const int64_t batch = 3, tokens = 130, width = 67, k = 9, columns = 4;
+  const int64_t item_h = tokens * (k + 2) + 5;
+  const Problem one({tokens, width, k, columns});
+  const Floats h = noise(batch * item_h, 7), text = noise(batch * columns * width, 8);
+  for (int threads : {1, 3}) {
+    const auto device = test_device(threads);
+    auto packed = Linear::make(device, one.weights());
+    REQUIRE(packed.ok());
+    const auto blank = [&] {
+      return Output{Floats(batch * 2 * width), Floats(batch * tokens * columns),
+                    Floats(batch * tokens * width)};
+    };
+    Output together = blank(), alone = blank();
+    const auto params = [&](Output& out) {
+      HeadParams p = one.params(out, packed.value().packed());
+      p.h = h.data();
+      p.ldh = k + 2;
+      p.text = text.data();
+      p.batch = batch;
+      p.batch_h = item_h;
+      p.batch_text = columns * width;
+      p.batch_mean = 2 * width;
+      p.batch_dots = tokens * columns;
+      p.batch_vectors = tokens * width;
+      return p;
+    };
+    REQUIRE(device->head(params(together)).ok());
+    for (int64_t b = 0; b < batch; ++b) REQUIRE(device->head(head_item(params(alone), b)).ok());
+    CHECK(same_bytes(together.mean, alone.mean));
+    CHECK(same_bytes(together.dots, alone.dots));
+    CHECK(same_bytes(together.vectors, alone.vectors));
+  }
+}

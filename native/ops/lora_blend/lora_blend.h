@@ -23,6 +23,9 @@ struct LoraBlendParams {
   int64_t rows;
   int64_t width;
   int64_t rank;
+  int64_t batch = 1;    // items, each `rows` rows
+  int64_t batch_x = 0;  // stride between items, elements
+  int64_t batch_y = 0;
 };
 
 void lora_blend_ref(const LoraBlendParams& p);

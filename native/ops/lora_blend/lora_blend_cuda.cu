@@ -19,13 +19,13 @@ __global__ void __launch_bounds__(kThreadsAtMost) blend(LoraBlendArgs args) {
   const int64_t first = int64_t{blockIdx.x} * kRowsPerBlock;
   for (int64_t row = first; row < min(first + kRowsPerBlock, p.rows); row += kBlendRows) {
     const int rows = static_cast<int>(min(int64_t{kBlendRows}, p.rows - row));
-    const float* from = p.y + blockIdx.y * args.batch_y + row * p.ldy;
+    const float* from = p.y + blockIdx.y * p.batch_y + row * p.ldy;
     for (int i = threadIdx.x; i < kBlendRows * kRank; i += blockDim.x) {
       const int r = i / kRank, k = i % kRank;
       y[i] = r < rows && k < p.rank ? from[r * p.ldy + k] : 0.0f;
     }
     __syncthreads();
-    const BlendTarget target = {p.x + blockIdx.y * args.batch_x + row * p.ldx, p.ldx,
+    const BlendTarget target = {p.x + blockIdx.y * p.batch_x + row * p.ldx, p.ldx,
                                 args.copy ? static_cast<Bf16*>(args.copy) +
                                                 blockIdx.y * args.batch_copy + row * args.ld_copy
                                           : nullptr,
@@ -44,8 +44,8 @@ __global__ void __launch_bounds__(kThreads) blend_any(LoraBlendArgs args) {
   ACD_SHARED(float, sums, kThreads / kWarp * 2);
   const LoraBlendParams& p = args.of;
   const int64_t row = blockIdx.x;
-  float* x = p.x + blockIdx.y * args.batch_x + row * p.ldx;
-  const float* y = p.y + blockIdx.y * args.batch_y + row * p.ldy;
+  float* x = p.x + blockIdx.y * p.batch_x + row * p.ldx;
+  const float* y = p.y + blockIdx.y * p.batch_y + row * p.ldy;
   float xx = 0, aa = 0;
   for (int64_t i = threadIdx.x; i < p.width; i += kThreads) {
     const float a = projected(p, y, i);
@@ -78,13 +78,13 @@ __global__ void __launch_bounds__(kThreads) blend_any(LoraBlendArgs args) {
 bool fits_vectors(const LoraBlendArgs& a) {
   const bool copy = !a.copy || (is_aligned4(static_cast<const Bf16*>(a.copy), a.ld_copy) &&
                                 a.batch_copy % 4 == 0);
-  return copy && a.of.width % 4 == 0 && is_aligned4(a.of.x, a.of.ldx) && a.batch_x % 4 == 0 &&
+  return copy && a.of.width % 4 == 0 && is_aligned4(a.of.x, a.of.ldx) && a.of.batch_x % 4 == 0 &&
          is_aligned4(a.of.up, a.of.width) && is_aligned4(a.of.mix, 0);
 }
 
 template <int kRank, int kThreadsAtMost>
 int launch_threads(void* stream, const LoraBlendArgs& a) {
-  const dim3 grid(blocks_for(a.of.rows, kRowsPerBlock), static_cast<unsigned>(a.batch));
+  const dim3 grid(blocks_for(a.of.rows, kRowsPerBlock), static_cast<unsigned>(a.of.batch));
   const dim3 block(static_cast<unsigned>(blend_threads(a.of.width)));
   const auto kernel =
       fits_vectors(a) ? blend<kRank, true, kThreadsAtMost> : blend<kRank, false, kThreadsAtMost>;
@@ -102,9 +102,9 @@ int launch_rank(void* stream, const LoraBlendArgs& a) {
 }  // namespace
 
 int lora_blend(void* stream, const LoraBlendArgs& a) {
-  if (a.batch == 0 || a.of.rows == 0 || a.of.width == 0) return 0;
+  if (a.of.batch == 0 || a.of.rows == 0 || a.of.width == 0) return 0;
   if (a.of.width > kMaxBlendWidth || a.of.rank > kMaxBlendRank) {
-    const dim3 grid(blocks_for(a.of.rows, 1), static_cast<unsigned>(a.batch));
+    const dim3 grid(blocks_for(a.of.rows, 1), static_cast<unsigned>(a.of.batch));
     return launch(stream, grid, dim3(kThreads), 0, blend_any, a);
   }
   if (a.of.rank <= 8) return launch_rank<8>(stream, a);

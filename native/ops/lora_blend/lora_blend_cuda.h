@@ -11,13 +11,9 @@ int lora_blend_cuda(const CudaLaunch& cuda, const LoraBlendParams& p);
 
 namespace cuda {
 
-// A batch at once: rows of item i lie i * batch_x and i * batch_y behind those of item 0. With
-// `copy` the blended rows also go there, rounded to bf16, for the product that follows.
+// With `copy` the blended rows also go there, rounded to bf16, for the product that follows.
 struct LoraBlendArgs {
   LoraBlendParams of;
-  int64_t batch = 1;
-  int64_t batch_x = 0;
-  int64_t batch_y = 0;
   void* copy = nullptr;  // bf16 [batch, rows, width], row stride ld_copy, item stride batch_copy
   int64_t ld_copy = 0;
   int64_t batch_copy = 0;

@@ -58,9 +58,9 @@ TEST_CASE("lora_blend on CUDA is as exact as plain loops for batches, and copies
             c.rows,
             c.width,
             c.rank};
-    a.batch = c.batch;
-    a.batch_x = a.batch_copy = xs.item;
-    a.batch_y = ys.item;
+    a.of.batch = c.batch;
+    a.of.batch_x = a.batch_copy = xs.item;
+    a.of.batch_y = ys.item;
     a.copy = c.copy ? copy.data() : nullptr;
     a.ld_copy = xs.ld;
     REQUIRE(cuda::lora_blend(nullptr, a) == 0);

@@ -7,13 +7,14 @@ namespace acd {
 
 void lora_blend_ref(const LoraBlendParams& p) {
   std::vector<double> a(static_cast<size_t>(p.width));
-  for (int64_t r = 0; r < p.rows; ++r) {
-    float* x = p.x + r * p.ldx;
+  for (int64_t row = 0; row < p.batch * p.rows; ++row) {
+    const int64_t item = row / p.rows, r = row % p.rows;
+    float* x = p.x + item * p.batch_x + r * p.ldx;
+    const float* y = p.y + item * p.batch_y + r * p.ldy;
     double aa = 0, xx = 0;
     for (int64_t i = 0; i < p.width; ++i) {
       a[i] = 0;
-      for (int64_t k = 0; k < p.rank; ++k)
-        a[i] += double{p.y[r * p.ldy + k]} * p.up[k * p.width + i];
+      for (int64_t k = 0; k < p.rank; ++k) a[i] += double{y[k]} * p.up[k * p.width + i];
       aa += a[i] * a[i];
       xx += double{x[i]} * x[i];
     }

@@ -106,3 +106,24 @@ TEST_CASE("lora_blend passes a NaN on to its row and to no other") {
     }
   }
 }
+
+TEST_CASE("lora_blend of a batch gives each item the bytes that it has alone, and no gap changes") {
+  const int64_t batch = 3, rows = 9, width = 67, rank = 5, item_x = 9 * 70 + 4, item_y = 9 * 5 + 3;
+  const Floats from = noise(batch * item_x, 1, 2.0f), y = noise(batch * item_y, 2);
+  const Floats up = noise(rank * width, 3), mix = noise(width, 4);
+  const auto device = test_device(2);
+  Floats together = from, alone = from;
+  LoraBlendParams p = {together.data(), 70,   y.data(), rank, up.data(),
+                       mix.data(),      rows, width,    rank};
+  p.batch = batch;
+  p.batch_x = item_x;
+  p.batch_y = item_y;
+  REQUIRE(device->lora_blend(p).ok());
+  for (int64_t b = 0; b < batch; ++b) {
+    REQUIRE(device
+                ->lora_blend({alone.data() + b * item_x, 70, y.data() + b * item_y, rank, up.data(),
+                              mix.data(), rows, width, rank})
+                .ok());
+  }
+  CHECK(same_bytes(together, alone));
+}
