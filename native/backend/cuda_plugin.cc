@@ -116,8 +116,8 @@ const CudaState& cuda_state(bool libraries) {
 
 PrecisionSupport cuda_precision(Precision precision) {
   if (precision == Precision::kFp32) return {true, "every device computes in it"};
-  if (precision == Precision::kBf16) return {true, "tensor cores multiply it"};
-  return {false, "there are no CUDA kernels for it yet"};
+  if (precision == Precision::kInt8) return {false, "CUDA multiplies fp8 in its place"};
+  return {true, "tensor cores multiply it"};
 }
 
 Result<std::shared_ptr<Device>> make_cuda_device(int index) {

@@ -7,10 +7,11 @@ namespace acd {
 
 // kInt8: activations as 8-bit codes without sign, a RowScale a row; weights as codes with a sign, a
 // scale an output channel.
-enum class NumberType { kF32, kBf16, kInt8 };
+// kF16: rounding saturates at 65504.
+enum class NumberType { kF32, kBf16, kInt8, kF16 };
 
 constexpr size_t bytes_of(NumberType type) {
-  return type == NumberType::kF32 ? 4 : type == NumberType::kBf16 ? 2 : 1;
+  return type == NumberType::kF32 ? 4 : type == NumberType::kInt8 ? 1 : 2;
 }
 
 // What the codes q of a row stand for: low + scale * q. A row that held a NaN or an infinity has

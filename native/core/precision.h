@@ -7,13 +7,23 @@
 
 namespace acd {
 
-enum class Precision { kFp32, kBf16, kInt8 };
+enum class Precision { kFp32, kBf16, kFp16, kInt8 };
 
-constexpr std::array<Precision, 3> kPrecisions = {Precision::kFp32, Precision::kBf16,
-                                                  Precision::kInt8};
+constexpr std::array<Precision, 4> kPrecisions = {Precision::kFp32, Precision::kBf16,
+                                                  Precision::kFp16, Precision::kInt8};
 
 constexpr const char* precision_name(Precision p) {
-  return p == Precision::kFp32 ? "fp32" : p == Precision::kBf16 ? "bf16" : "int8";
+  switch (p) {
+    case Precision::kFp32:
+      return "fp32";
+    case Precision::kBf16:
+      return "bf16";
+    case Precision::kFp16:
+      return "fp16";
+    case Precision::kInt8:
+      return "int8";
+  }
+  return "";
 }
 
 // Whether a device computes in a precision, and why (not): a phrase without a stop.

@@ -1,5 +1,7 @@
 #include "model/transformer.h"
 
+#include "model/fp16_range.h"
+
 namespace acd {
 
 Result<Floats> load_floats(const std::shared_ptr<Device>& device, WeightReader& reader,
@@ -16,6 +18,7 @@ Result<Floats> load_floats(const std::shared_ptr<Device>& device, WeightReader& 
 NumberType tower_type(const Device& device, Precision precision) {
   if (precision == Precision::kFp32) return NumberType::kF32;
   if (precision == Precision::kBf16) return NumberType::kBf16;
+  if (precision == Precision::kFp16) return NumberType::kF16;
   return device.check_precision(Precision::kBf16).ok() ? NumberType::kBf16 : NumberType::kF32;
 }
 
@@ -48,6 +51,10 @@ Status load_norm_and_linear(const std::shared_ptr<Device>& device, WeightReader&
   if (from.type == NumberType::kInt8) {
     equalise_channels(gain.value().data(), shift.value().data(), weight.value(), from.n, from.k);
   }
+  if (from.type == NumberType::kF16) {
+    ACD_RETURN_IF_ERROR(check_fp16_range(from.weight, gain.value().data(), shift.value().data(),
+                                         weight.value(), bias.value().data(), from.n, from.k));
+  }
   ACD_RETURN_IF_ERROR(upload_floats(device, gain.value(), norm.weight));
   ACD_RETURN_IF_ERROR(upload_floats(device, shift.value(), norm.bias));
   auto packed =
@@ -65,6 +72,7 @@ Result<Linear> load_linear(const std::shared_ptr<Device>& device, WeightReader& 
   if (!b.ok()) return b.status();
   auto w = reader.read_scratch(weight, {n, k});
   if (!w.ok()) return w.status();
+  if (type == NumberType::kF16) ACD_RETURN_IF_ERROR(check_fp16_weights(weight, w.value(), n, k));
   return Linear::make(device, {w.value(), b.value().data(), n, k, type});
 }
 

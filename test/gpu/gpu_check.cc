@@ -50,9 +50,10 @@ void report(const std::string& name, double error, double allowed) {
 
 // ---------------------------------------------------------------------------- ops
 
-std::vector<uint16_t> rounded(const std::vector<float>& v) {
+// To kBf16 or kF16.
+std::vector<uint16_t> rounded(const std::vector<float>& v, NumberType type) {
   std::vector<uint16_t> out(v.size());
-  for (size_t i = 0; i < v.size(); ++i) out[i] = bf16_of_float(v[i]);
+  for (size_t i = 0; i < v.size(); ++i) put_number(out.data(), type, static_cast<int64_t>(i), v[i]);
   return out;
 }
 
@@ -72,11 +73,12 @@ class Bench {
   }
   void* in(int64_t n, NumberType type, float scale = 1) {
     const auto v = random_floats(static_cast<size_t>(n), ++seed_, scale);
-    return type == NumberType::kF32 ? static_cast<void*>(put(v)) : put(rounded(v));
+    return type == NumberType::kF32 ? static_cast<void*>(put(v)) : put(rounded(v, type));
   }
   void* out(int64_t n, NumberType type) {
-    void* p = type == NumberType::kF32 ? static_cast<void*>(in(n))
-                                       : put(rounded(random_floats(static_cast<size_t>(n), 7, 1)));
+    void* p = type == NumberType::kF32
+                  ? static_cast<void*>(in(n))
+                  : put(rounded(random_floats(static_cast<size_t>(n), 7, 1), type));
     outputs_.push_back({p, n, type});
     return p;
   }
@@ -100,7 +102,8 @@ class Bench {
       } else {
         std::vector<uint16_t> v(n);
         must(device->download(v.data(), o.memory, n * sizeof(uint16_t)));
-        for (uint16_t h : v) all.push_back(float_of_bf16(h));
+        for (size_t i = 0; i < n; ++i)
+          all.push_back(number_at(v.data(), o.type, static_cast<int64_t>(i)));
       }
     }
     return all;
@@ -141,14 +144,19 @@ void compare(const std::string& name, const DevicePtr& cuda, double allowed,
   report(name, worst / largest, allowed);
 }
 
-constexpr double kF32 = 4e-6, kBf16 = 1e-2;
+constexpr double kF32 = 4e-6, kBf16 = 1e-2, kF16 = kBf16 / 8;
+constexpr NumberType kTypes[] = {NumberType::kF32, NumberType::kBf16, NumberType::kF16};
 
-double allowed(NumberType type) { return type == NumberType::kF32 ? kF32 : kBf16; }
-const char* type_name(NumberType type) { return type == NumberType::kF32 ? "f32" : "bf16"; }
+double allowed(NumberType type) {
+  return type == NumberType::kF32 ? kF32 : type == NumberType::kBf16 ? kBf16 : kF16;
+}
+const char* type_name(NumberType type) {
+  return type == NumberType::kF32 ? "f32" : type == NumberType::kBf16 ? "bf16" : "f16";
+}
 
 void check_linear(const DevicePtr& cuda, int64_t rows, int64_t n, int64_t k, int64_t batch,
                   int64_t gap) {
-  for (NumberType type : {NumberType::kF32, NumberType::kBf16}) {
+  for (NumberType type : kTypes) {
     for (Activation act :
          {Activation::kNone, Activation::kGelu, Activation::kQuickGelu, Activation::kLeakyRelu}) {
       for (NumberType y_type : {NumberType::kF32, type}) {
@@ -182,7 +190,7 @@ void check_linear(const DevicePtr& cuda, int64_t rows, int64_t n, int64_t k, int
 }
 
 void check_towers(const DevicePtr& cuda, int64_t tokens, int64_t width) {
-  for (NumberType type : {NumberType::kF32, NumberType::kBf16}) {
+  for (NumberType type : kTypes) {
     compare(std::string("layer_norm to ") + type_name(type) + " " + std::to_string(width), cuda,
             allowed(type), [&](Bench& b) {
               LayerNormParams p = {};
@@ -310,22 +318,24 @@ void check_text(const DevicePtr& cuda, int64_t width) {
   std::vector<int32_t> ids;
   for (int i = 0; i < 3 * 9; ++i) ids.push_back(i * 7 % 40);
   for (TableType type : {TableType::kF32, TableType::kF16, TableType::kBf16, TableType::kSeeded}) {
-    compare(
-        "gather_tokens table " + std::to_string(static_cast<int>(type)), cuda, 1e-7, [&](Bench& b) {
-          GatherTokensParams p = {};
-          p.ids = b.put(ids);
-          const auto table = random_floats(static_cast<size_t>(40 * width), 3, 1);
-          p.table =
-              type == TableType::kF32 ? static_cast<void*>(b.put(table)) : b.put(rounded(table));
-          p.type = type;
-          p.positions = b.in(9 * width);
-          p.x = b.out(27 * width);
-          p.sequences = 3;
-          p.length = 9;
-          p.width = width;
-          p.seed = 5;
-          return b.device->gather_tokens(p);
-        });
+    compare("gather_tokens table " + std::to_string(static_cast<int>(type)), cuda, 1e-7,
+            [&](Bench& b) {
+              GatherTokensParams p = {};
+              p.ids = b.put(ids);
+              const auto table = random_floats(static_cast<size_t>(40 * width), 3, 1);
+              p.table = type == TableType::kF32
+                            ? static_cast<void*>(b.put(table))
+                            : b.put(rounded(table, type == TableType::kF16 ? NumberType::kF16
+                                                                           : NumberType::kBf16));
+              p.type = type;
+              p.positions = b.in(9 * width);
+              p.x = b.out(27 * width);
+              p.sequences = 3;
+              p.length = 9;
+              p.width = width;
+              p.seed = 5;
+              return b.device->gather_tokens(p);
+            });
   }
 }
 
@@ -414,6 +424,8 @@ void check_model(const DevicePtr& cuda) {
   report("model fp32, text", largest_difference(exact.text, expected.text), 1e-4);
   const Outcome half = run_model(weights, cuda, c, Precision::kBf16, 3);
   report("model bf16, map", largest_difference(half.maps, expected.maps), 1e-2);
+  const Outcome finer = run_model(weights, cuda, c, Precision::kFp16, 3);
+  report("model fp16, map", largest_difference(finer.maps, expected.maps), 1.25e-3);
 }
 
 // ---------------------------------------------------------------------------- benchmark
@@ -490,7 +502,7 @@ void bench_model(const DevicePtr& cuda) {
   const ModelConfig c = vit_l_config();
   const RandomModel weights(c);
   const auto text = text_of(c);
-  for (Precision precision : {Precision::kBf16, Precision::kFp32}) {
+  for (Precision precision : {Precision::kBf16, Precision::kFp16, Precision::kFp32}) {
     const auto model = must(weights.load(cuda, precision));
     const auto stream = must(cuda->fork());
     for (int64_t items : {1, 3, 12, 24}) {

@@ -32,7 +32,7 @@ test.each(usablePrecisions() as NativePrecision[])(
       answer({ weightsBytes, peakBytes, grown: status('VmHWM') - before });`);
     const { weightsBytes, peakBytes, grown } = fine(outcome);
     // In int8 the text tower, a third of the parameters, stays in bf16.
-    const bytesEach = { fp32: 4, bf16: 2, int8: (2 * 1 + 1 * 2) / 3 }[precision];
+    const bytesEach = { fp32: 4, bf16: 2, fp16: 2, int8: (2 * 1 + 1 * 2) / 3 }[precision];
     expect(weightsBytes).toBeGreaterThan(20e6 * bytesEach);
     expect(weightsBytes).toBeLessThan(20e6 * bytesEach * 1.3);
     if (process.env.ACD_TEST_FIGURES) {

@@ -160,6 +160,23 @@ TEST_CASE("every 16-bit float becomes the float of the same value") {
   CHECK(std::isnan(float_of_bf16(0x7fc0)));
 }
 
+TEST_CASE("a float becomes the nearest f16, ties to even, and saturates") {
+  for (uint32_t h = 0; h < 0x7bff; ++h) {
+    const float low = float_of_f16(static_cast<uint16_t>(h));
+    const float high = float_of_f16(static_cast<uint16_t>(h + 1));
+    const float middle = low + (high - low) / 2;
+    const uint32_t even = h % 2 ? h + 1 : h;
+    bool right = f16_of_float(low) == h && f16_of_float(-low) == (h | 0x8000) &&
+                 f16_of_float(middle) == even;
+    right &= f16_of_float(std::nextafterf(middle, low)) == h;
+    right &= f16_of_float(std::nextafterf(middle, high)) == h + 1;
+    if (!right) FAIL_CHECK("f16 bits " << h);
+  }
+  CHECK(f16_of_float(1e6f) == 0x7bff);
+  CHECK(f16_of_float(-INFINITY) == 0xfbff);
+  CHECK(std::isnan(float_of_f16(f16_of_float(NAN))));
+}
+
 TEST_CASE("a stage clock is its thread's while it lives, and sums equal calls") {
   CHECK(StageClock::current() == nullptr);
   {

@@ -78,7 +78,7 @@ int linear_emulated(const CudaLaunch& cuda, const LinearParams& p) {
   a.batch_product = p.rows * w.n;
   a.bias = w.bias.empty() ? nullptr : w.bias.data();
   a.y = p.y;
-  a.y_type = p.y_type == NumberType::kBf16 ? cuda::Number::kBf16 : cuda::Number::kF32;
+  a.y_type = cuda::number_of(p.y_type);
   a.ldy = p.ldy;
   a.batch_y = p.batch_y;
   a.rows = p.rows;

@@ -72,11 +72,17 @@ template <typename Fn>
 int typed(NumberType type, Fn&& fn) noexcept {
   if (type == NumberType::kBf16 && !has_bf16()) return check_precision(nullptr, Precision::kBf16);
   if (type == NumberType::kInt8 && !has_int8()) return check_precision(nullptr, Precision::kInt8);
+  if (type == NumberType::kF16) return check_precision(nullptr, Precision::kFp16);
   return coded(fn);
 }
 
 int attention(void* self, void*, const AttentionParams* p) {
   return typed(p->type, [&] { attention_cpu(context(self), *p); });
+}
+
+int layer_norm(void* self, void*, const LayerNormParams* p) {
+  if (p->y_type == NumberType::kF16) return check_precision(nullptr, Precision::kFp16);
+  return coded([&] { layer_norm_cpu(context(self), *p); });
 }
 
 int pack_linear(void* self, const LinearWeights* weights, PackedLinear** out) {
@@ -96,9 +102,12 @@ PrecisionSupport cpu_precision(Precision precision) {
       return {true, "every processor computes in it"};
     case Precision::kBf16:
       return {has_bf16(), bf16_reason()};
-    default:
+    case Precision::kFp16:
+      return {false, "processors multiply bf16 in its place; only CUDA has fp16"};
+    case Precision::kInt8:
       return {has_int8(), int8_reason()};
   }
+  return {false, ""};
 }
 
 Result<std::shared_ptr<Device>> make_cpu_device(int threads) {
@@ -121,7 +130,7 @@ Result<std::shared_ptr<Device>> make_cpu_device(int threads) {
   table.release_linear = release_linear;
   table.linear_bytes = linear_bytes;
   table.linear = entry<LinearParams, linear_cpu>;
-  table.layer_norm = entry<LayerNormParams, layer_norm_cpu>;
+  table.layer_norm = layer_norm;
   table.attention = attention;
   table.patchify = entry<PatchifyParams, patchify_cpu>;
   table.assemble_tokens = entry<AssembleTokensParams, assemble_tokens_cpu>;

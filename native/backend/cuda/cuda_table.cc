@@ -26,10 +26,6 @@ CudaBackend& backend(void* self) {
 
 size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
-cuda::Number number_of(NumberType type) {
-  return type == NumberType::kF32 ? cuda::Number::kF32 : cuda::Number::kBf16;
-}
-
 #define ACD_CUDA_ENTRY(op, Params)                                                                \
   table.op = [](void* self, void* stream, const Params* p) {                                      \
     return coded_cuda(backend(self).run(stream, #op, [&](const CudaLaunch& launch, CudaStream&) { \
@@ -40,8 +36,8 @@ cuda::Number number_of(NumberType type) {
 // ------------------------------------------------------------------------------- products
 
 Status pack(CudaBackend& cuda, const LinearWeights& w, PackedLinear** out) {
-  if (w.type != NumberType::kF32 && w.type != NumberType::kBf16)
-    return Status(Code::kUnsupported, "the CUDA backend has products of f32 and bf16 alone");
+  if (w.type == NumberType::kInt8)
+    return Status(Code::kUnsupported, "the CUDA backend has no products of int8");
   const auto weights = static_cast<size_t>(w.n * w.k);
   const size_t weight_bytes = aligned(weights * bytes_of(w.type));
   const size_t bias_bytes = w.bias ? aligned(static_cast<size_t>(w.n) * sizeof(float)) : 0;
@@ -57,21 +53,22 @@ Status pack(CudaBackend& cuda, const LinearWeights& w, PackedLinear** out) {
     packed->weight = memory;
     auto* end = static_cast<uint8_t*>(memory) + weight_bytes;
     packed->bias = w.bias ? reinterpret_cast<float*>(end) : nullptr;
-    packed->bias_bf16 = rounded ? end + bias_bytes : nullptr;
+    packed->bias_half = rounded ? end + bias_bytes : nullptr;
     const auto upload = [&](void* to, const void* from, size_t bytes) {
       return s.staging().upload(s.handle(), to, from, bytes);
     };
-    const auto upload_bf16 = [&](void* to, const float* from, size_t n) {
+    const auto upload_half = [&](void* to, const float* from, size_t n) {
       std::vector<uint16_t> half(n);
-      for (size_t i = 0; i < n; ++i) half[i] = bf16_of_float(from[i]);
+      for (size_t i = 0; i < n; ++i)
+        put_number(half.data(), w.type, static_cast<int64_t>(i), from[i]);
       return upload(to, half.data(), n * sizeof(uint16_t));
     };
     Status status = w.type == NumberType::kF32
                         ? upload(packed->weight, w.weight, weights * sizeof(float))
-                        : upload_bf16(packed->weight, w.weight, weights);
+                        : upload_half(packed->weight, w.weight, weights);
     const auto n = static_cast<size_t>(w.n);
     if (status.ok() && packed->bias) status = upload(packed->bias, w.bias, n * sizeof(float));
-    if (status.ok() && rounded) status = upload_bf16(packed->bias_bf16, w.bias, n);
+    if (status.ok() && rounded) status = upload_half(packed->bias_half, w.bias, n);
     // Other streams read weights without asking.
     if (status.ok())
       status = cuda.errors().check(cuda.runtime().synchronize(s.handle()), "packing weights");
@@ -86,9 +83,9 @@ Status pack(CudaBackend& cuda, const LinearWeights& w, PackedLinear** out) {
 // activations, which come with the bias, are a kernel of ours over y in place.
 Status linear(CudaBackend& cuda, const CudaLaunch& launch, CudaStream& s, const LinearParams& p) {
   const PackedLinear& w = *p.weights;
-  if (w.type == NumberType::kF32 && p.y_type != NumberType::kF32)
+  if (p.y_type != NumberType::kF32 && p.y_type != w.type)
     return Status(Code::kUnsupported,
-                  "a product of f32 that ends in another type has no CUDA kernel");
+                  "a product that ends in neither f32 nor its own type has no CUDA kernel");
   void* workspace = launch.scratch(launch.owner, Gemm::kWorkspaceBytes);
   if (!workspace) return scratch_missing();
   const bool activated = p.act != Activation::kNone;
@@ -110,12 +107,12 @@ Status linear(CudaBackend& cuda, const CudaLaunch& launch, CudaStream& s, const 
   a.product = p.y;
   a.ldp = p.ldy;
   a.batch_product = p.batch_y;
-  a.product_type = number_of(p.y_type);
+  a.product_type = cuda::number_of(p.y_type);
   a.bias = w.bias;
   a.y = p.y;
   a.ldy = p.ldy;
   a.batch_y = p.batch_y;
-  a.y_type = number_of(p.y_type);
+  a.y_type = cuda::number_of(p.y_type);
   a.rows = p.rows;
   a.width = w.n;
   a.batch = p.batch;
@@ -173,7 +170,7 @@ BackendTable cuda_table() {
   table.abi_version = kAbiVersion;
   table.struct_bytes = sizeof table;
   table.check_precision = [](void*, Precision precision) {
-    if (precision == Precision::kFp32 || precision == Precision::kBf16) return 0;
+    if (precision != Precision::kInt8) return 0;
     return coded_cuda(
         Status(Code::kUnsupported,
                std::string("the CUDA backend has no kernels for ") + precision_name(precision)));

@@ -44,7 +44,7 @@ inline __device__ float to_float(float v) { return v; }
 inline __device__ float to_float(Bf16 v) { return __bfloat162float(v); }
 inline __device__ float to_float(Half v) { return __half2float(v); }
 
-// Rounds to nearest, ties to even; E4m3 saturates.
+// Rounds to nearest, ties to even; Half (at 65504) and E4m3 (at 448) saturate, a NaN stays one.
 template <typename T>
 __device__ T narrow(float v);
 template <>
@@ -57,7 +57,9 @@ inline __device__ Bf16 narrow<Bf16>(float v) {
 }
 template <>
 inline __device__ Half narrow<Half>(float v) {
-  return __float2half_rn(v);
+  // The comparison is false for a NaN, which fminf would drop.
+  const float bound = copysignf(65504.0f, v);
+  return __float2half_rn(fabsf(v) > 65504.0f ? bound : v);
 }
 template <>
 inline __device__ E4m3 narrow<E4m3>(float v) {

@@ -16,7 +16,9 @@ constexpr int kCandidates = 8;
 constexpr int kTimedRuns = 5;
 
 cudaDataType_t cuda_type(NumberType type) {
-  return type == NumberType::kF32 ? CUDA_R_32F : CUDA_R_16BF;
+  return type == NumberType::kF32    ? CUDA_R_32F
+         : type == NumberType::kBf16 ? CUDA_R_16BF
+                                     : CUDA_R_16F;
 }
 
 // What the library may assume of an address and of the step to the next row or item.
@@ -107,7 +109,7 @@ Status Gemm::run(const CudaLaunch& launch, const Product& given, void* workspace
   const Plan& found = *plan;
   if (p.bias) {
     const void* bias = p.y_type == NumberType::kF32 ? static_cast<const void*>(p.weights->bias)
-                                                    : p.weights->bias_bf16;
+                                                    : p.weights->bias_half;
     std::lock_guard<std::mutex> lock(mutex_);
     ACD_RETURN_IF_ERROR(
         checked(lt_.desc_set(found.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias)));
@@ -151,7 +153,7 @@ Status Gemm::plan_for(const CudaLaunch& launch, const Product& p, void* workspac
   if (p.bias) {
     ACD_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS));
     const void* bias =
-        p.y_type == NumberType::kF32 ? static_cast<const void*>(w.bias) : w.bias_bf16;
+        p.y_type == NumberType::kF32 ? static_cast<const void*>(w.bias) : w.bias_half;
     ACD_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias));
   }
   const auto layout = [&](cublasLtMatrixLayout_t& to, NumberType type, int64_t rows,

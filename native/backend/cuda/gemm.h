@@ -24,7 +24,7 @@ struct PackedLinear {
   NumberType type;
   void* weight;     // [n, k] of `type`
   float* bias;      // [n] or null
-  void* bias_bf16;  // the same rounded, for products that end in bf16; null unless `type` is
+  void* bias_half;  // the same rounded to `type`, for products that end in it; null in f32
   size_t bytes;     // of all three, one block from `weight` on
 };
 

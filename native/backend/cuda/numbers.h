@@ -2,6 +2,8 @@
 // header.
 #pragma once
 
+#include "core/number.h"
+
 namespace acd::cuda {
 
 enum class Number {
@@ -10,5 +12,12 @@ enum class Number {
   kF16,
   kE4m3,  // fp8, largest 448
 };
+
+// Of a type that kernels compute in: not kInt8.
+constexpr Number number_of(NumberType type) {
+  return type == NumberType::kF32    ? Number::kF32
+         : type == NumberType::kBf16 ? Number::kBf16
+                                     : Number::kF16;
+}
 
 }  // namespace acd::cuda

@@ -1,9 +1,9 @@
 // attention: o = softmax(q k^T / 8 [+ causal mask]) v, per head of width 64.
 //
 //   qkv [batch, tokens, 3 * heads * 64]: q, k, v stacked in the last axis, read in place;
-//   out [batch, tokens, heads * 64]; f32 or bf16. Causal: key j only for query i >= j.
+//   out [batch, tokens, heads * 64]; f32, bf16 or f16. Causal: key j only for query i >= j.
 //   In bf16 the products' inputs are bf16 (the weights of the keys are rounded to it, before their
-//   sum is taken), sums and the softmax f32; out is rounded at the end.
+//   sum is taken), sums and the softmax f32; out is rounded at the end. In f16 the same.
 //   The tokens x tokens matrix is never written: a block of query rows is scored against all keys
 //   in scratch that stays in cache, exponentiated there and multiplied with v.
 //   Gradient: with P the softmax and D = rowsum(do * o): dv = P^T do, dS = P * (do v^T - D),

@@ -125,7 +125,8 @@ int attention(void* stream, const AttentionArgs& a) {
 }  // namespace acd::cuda
 
 int acd::attention_cuda(const CudaLaunch& cuda, const AttentionParams& p) {
-  const auto type = p.type == NumberType::kF32 ? cuda::Number::kF32 : cuda::Number::kBf16;
+  if (p.type == NumberType::kInt8) return cuda::kInvalidValue;
+  const cuda::Number type = cuda::number_of(p.type);
   return cuda::attention(cuda.stream,
                          {p.qkv, p.out, p.batch, p.tokens, p.heads, p.causal, type, type});
 }

@@ -10,16 +10,8 @@ void attention_ref(const AttentionParams& p) {
   const int64_t width = p.heads * kHeadWidth;
   std::vector<double> s(static_cast<size_t>(p.tokens));
   std::vector<float> qkv(static_cast<size_t>(p.batch * p.tokens * 3 * width));
-  for (size_t i = 0; i < qkv.size(); ++i) {
-    qkv[i] = p.type == NumberType::kF32 ? static_cast<const float*>(p.qkv)[i]
-                                        : float_of_bf16(static_cast<const uint16_t*>(p.qkv)[i]);
-  }
-  const auto put = [&](int64_t i, float o) {
-    if (p.type == NumberType::kF32)
-      static_cast<float*>(p.out)[i] = o;
-    else
-      static_cast<uint16_t*>(p.out)[i] = bf16_of_float(o);
-  };
+  for (size_t i = 0; i < qkv.size(); ++i)
+    qkv[i] = number_at(p.qkv, p.type, static_cast<int64_t>(i));
   for (int64_t b = 0; b < p.batch; ++b) {
     for (int64_t h = 0; h < p.heads; ++h) {
       const float* q = qkv.data() + b * p.tokens * 3 * width + h * kHeadWidth;
@@ -37,7 +29,8 @@ void attention_ref(const AttentionParams& p) {
         for (int64_t d = 0; d < kHeadWidth; ++d) {
           double o = 0;
           for (int64_t j = 0; j < keys; ++j) o += s[j] * q[j * 3 * width + 2 * width + d];
-          put((b * p.tokens + i) * width + h * kHeadWidth + d, static_cast<float>(o / total));
+          put_number(p.out, p.type, (b * p.tokens + i) * width + h * kHeadWidth + d,
+                     static_cast<float>(o / total));
         }
       }
     }

@@ -1,9 +1,9 @@
 // layer_norm: y = (x - mean) / sqrt(var + eps) * weight + bias, per row.
 //
 //   x, y [rows, width] with row strides ldx, ldy (elements), weight and bias [width]; f32, y also
-//   rounded to bf16 for a product in that type, or as 8-bit codes with a scale a row (`y_rows`
-//   [rows]; see quantize); var is the biased variance; eps 1e-5 throughout
-//   CLIP. An f32 y may be x. Gradient: with xh = (x
+//   rounded to bf16 or f16 for a product in that type, or as 8-bit codes with a scale a row
+//   (`y_rows` [rows]; see quantize); var is the biased variance; eps 1e-5 throughout CLIP. An f32 y
+//   may be x. Gradient: with xh = (x
 //   - mean) * rstd and g = dy * weight, dx = rstd * (g - mean(g) - xh * mean(g * xh)). Source:
 //   torch.nn.functional.layer_norm.
 #pragma once

@@ -175,7 +175,6 @@ int layer_norm(void* stream, const LayerNormArgs& a) {
 
 int acd::layer_norm_cuda(const CudaLaunch& cuda, const LayerNormParams& p) {
   if (p.y_type == NumberType::kInt8) return cuda::kInvalidValue;
-  const auto type = p.y_type == NumberType::kF32 ? cuda::Number::kF32 : cuda::Number::kBf16;
-  return cuda::layer_norm(cuda.stream,
-                          {p.x, p.ldx, p.weight, p.bias, p.y, p.ldy, p.rows, p.width, p.eps, type});
+  return cuda::layer_norm(cuda.stream, {p.x, p.ldx, p.weight, p.bias, p.y, p.ldy, p.rows, p.width,
+                                        p.eps, cuda::number_of(p.y_type)});
 }

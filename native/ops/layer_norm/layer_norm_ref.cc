@@ -19,12 +19,10 @@ void layer_norm_ref(const LayerNormParams& p) {
     for (int64_t i = 0; i < p.width; ++i) {
       const auto y =
           static_cast<float>((x[i] - mean) / std::sqrt(var + p.eps) * p.weight[i] + p.bias[i]);
-      if (p.y_type == NumberType::kF32)
-        static_cast<float*>(p.y)[r * p.ldy + i] = y;
-      else if (p.y_type == NumberType::kInt8)
+      if (p.y_type == NumberType::kInt8)
         row[static_cast<size_t>(i)] = y;
       else
-        static_cast<uint16_t*>(p.y)[r * p.ldy + i] = bf16_of_float(y);
+        put_number(p.y, p.y_type, r * p.ldy + i, y);
     }
     if (p.y_type == NumberType::kInt8) {
       quantize_ref({row.data(), p.width, NumberType::kF32, static_cast<uint8_t*>(p.y) + r * p.ldy,

@@ -2,7 +2,8 @@
 //
 //   x [rows, k] with row stride ldx, W [n, k], b [n] or null, y [rows, n] with row stride ldy.
 //   All f32, or in bf16: W is rounded to bf16 once, x is bf16, products are exact and their sum, b,
-//   act and residual are f32; y is f32, or rounded to bf16 at the end (`y_type`).
+//   act and residual are f32; y is f32, or rounded to bf16 at the end (`y_type`). In f16 the same,
+//   y being f32 or f16.
 //   Dense rows (ldx = k, ldy = n) are quickest in bf16; others are right and slow.
 //   Or in int8: x is codes with a RowScale a row (`x_rows`, of all items one after the other), W is
 //   rounded once to codes -127..127 with a scale an output channel, round(W * (127 / max |W|)) in
@@ -53,7 +54,7 @@ struct LinearParams {
   int64_t batch = 1;    // items, each `rows` rows
   int64_t batch_x = 0;  // stride between items of x, elements
   int64_t batch_y = 0;
-  NumberType y_type = NumberType::kF32;  // or kBf16
+  NumberType y_type = NumberType::kF32;  // or kBf16, kF16
   const RowScale* x_rows = nullptr;      // [batch, rows], for kInt8
 };
 

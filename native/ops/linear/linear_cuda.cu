@@ -148,6 +148,7 @@ int linear_epilogue(void* stream, const LinearEpilogueArgs& a) {
   if (a.accumulate && a.y_type != Number::kF32) return kInvalidValue;
   if (a.product_type == Number::kF32) return launch_product<float>(stream, a);
   if (a.product_type == Number::kBf16) return launch_product<Bf16>(stream, a);
+  if (a.product_type == Number::kF16) return launch_product<Half>(stream, a);
   return kInvalidValue;
 }
 

@@ -15,7 +15,7 @@ struct LinearEpilogueArgs {
   const void* product;  // [batch, rows, width], row stride ldp, item stride batch_product
   int64_t ldp;
   int64_t batch_product;
-  Number product_type;  // kF32 or kBf16
+  Number product_type;  // kF32, kBf16 or kF16
   const float* bias;    // [width] or null
   void* y;              // row stride ldy, item stride batch_y
   int64_t ldy;

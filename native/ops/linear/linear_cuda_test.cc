@@ -66,7 +66,7 @@ Floats with(Linear linear, const Problem& p, Activation act, bool accumulate, Fl
 }  // namespace
 
 TEST_CASE("a product's epilogue on CUDA rounds to every type as a plain loop would") {
-  for (Number product_type : {Number::kF32, Number::kBf16}) {
+  for (Number product_type : {Number::kF32, Number::kBf16, Number::kF16}) {
     for (Number type : kTypes) {
       for (Activation act : kActs) {
         for (const Case& c : kCases) {
@@ -116,6 +116,27 @@ TEST_CASE("a product's epilogue on CUDA adds the residual and its own bias") {
       CHECK(cuda::linear_epilogue(nullptr, a) != 0);
     }
   }
+}
+
+TEST_CASE("what is too large for f16 becomes its largest number on CUDA, and a NaN stays") {
+  Floats product(4), y(4);
+  const float values[] = {1e6f, -1e6f, 65503.0f, std::numeric_limits<float>::quiet_NaN()};
+  for (int64_t i = 0; i < 4; ++i) product[i] = values[i];
+  const DeviceNumbers from(Number::kF32, product);
+  DeviceNumbers to(Number::kF16, 4);
+  cuda::LinearEpilogueArgs a = {};
+  a.product = from.data();
+  a.y = to.data();
+  a.product_type = Number::kF32;
+  a.y_type = Number::kF16;
+  a.ldp = a.ldy = a.width = 4;
+  a.rows = 1;
+  REQUIRE(cuda::linear_epilogue(nullptr, a) == 0);
+  const Floats got = to.floats();
+  CHECK(got[0] == 65504.0f);
+  CHECK(got[1] == -65504.0f);
+  CHECK(got[2] == 65504.0f);
+  CHECK(std::isnan(got[3]));
 }
 
 TEST_CASE("the largest magnitude on CUDA is exact, grows, and does not hide a NaN") {

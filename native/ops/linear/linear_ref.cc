@@ -17,15 +17,12 @@ void linear_ref(const LinearParams& p, const LinearWeights& w) {
     for (int64_t k = 0; k < w.k; ++k)
       rounded.push_back(double{std::nearbyint(w.weight[j * w.k + k] * inverse)} * scale);
   }
-  const auto load = [&](const void* from, NumberType type, int64_t i) -> double {
-    return type == NumberType::kF32 ? static_cast<const float*>(from)[i]
-                                    : float_of_bf16(static_cast<const uint16_t*>(from)[i]);
-  };
   const auto code = [&](int64_t row, int64_t i) {
     return p.x_rows[row].low + double{p.x_rows[row].scale} * static_cast<const uint8_t*>(p.x)[i];
   };
   const auto weight = [&](int64_t i) -> double {
     if (codes) return rounded[static_cast<size_t>(i)];
+    if (w.type == NumberType::kF16) return float_of_f16(f16_of_float(w.weight[i]));
     return w.type == NumberType::kF32 ? w.weight[i] : float_of_bf16(bf16_of_float(w.weight[i]));
   };
   for (int64_t b = 0; b < p.batch; ++b) {
@@ -35,9 +32,10 @@ void linear_ref(const LinearParams& p, const LinearWeights& w) {
         double s = w.bias ? w.bias[j] : 0.0;
         for (int64_t k = 0; k < w.k; ++k) {
           const int64_t at = b * p.batch_x + i * p.ldx + k;
-          s += (codes ? code(b * p.rows + i, at) : load(p.x, w.type, at)) * weight(j * w.k + k);
+          s += (codes ? code(b * p.rows + i, at) : double{number_at(p.x, w.type, at)}) *
+               weight(j * w.k + k);
         }
-        if (p.accumulate) s += load(p.y, p.y_type, to);
+        if (p.accumulate) s += number_at(p.y, p.y_type, to);
         switch (p.act) {
           case Activation::kNone:
             break;
@@ -51,11 +49,7 @@ void linear_ref(const LinearParams& p, const LinearWeights& w) {
             s = s < 0 ? 0.01 * s : s;
             break;
         }
-        const auto y = static_cast<float>(s);
-        if (p.y_type == NumberType::kF32)
-          static_cast<float*>(p.y)[to] = y;
-        else
-          static_cast<uint16_t*>(p.y)[to] = bf16_of_float(y);
+        put_number(p.y, p.y_type, to, static_cast<float>(s));
       }
     }
   }

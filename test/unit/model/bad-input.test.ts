@@ -228,7 +228,7 @@ describe('load', () => {
       'precision fp16',
       { precision: 'fp16' },
       'ERR_ACD_UNSUPPORTED',
-      /Precision fp16 cannot be used on cpu: /,
+      /Precision fp16 cannot be used on cpu: processors multiply bf16/,
     ],
     ['another precision', { precision: 'fp8' }, 'ERR_ACD_INVALID_ARG', /for precision/],
     ['an unknown option', { imagesize: 84 }, 'ERR_ACD_UNKNOWN_OPTION', /did you mean "imageSize"/],
