@@ -44,8 +44,9 @@ Outcome run(const std::shared_ptr<Device>& device, Precision precision) {
   REQUIRE(model->encode_images(ws, requests, false, nullptr, results).ok());
   Outcome out;
   for (const ImageResult& r : results) {
-    out.map.insert(out.map.end(), r.map.begin(), r.map.end());
-    out.features.insert(out.features.end(), r.det_features.begin(), r.det_features.end());
+    out.map.insert(out.map.end(), r.map, r.map + c.image_size * c.image_size);
+    out.features.insert(out.features.end(), r.det_features,
+                        r.det_features + c.groups * c.embed_dim);
   }
   const std::vector<int32_t> tokens = {1, 2, 3, 4, 2, 0, 1, 5};
   REQUIRE(model->encode_text(stream, tokens, 2, 4, nullptr, out.text).ok());
