@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "core/half.h"
 
@@ -30,6 +31,12 @@ class OneOmpThread {
  private:
   int before_;
 };
+
+// Of every model in the process, and never destroyed: threads keep oneDNN objects made with it.
+const dnnl::engine& cpu_engine() {
+  static const dnnl::engine& engine = *new dnnl::engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
 
 dnnl::memory::data_type dnnl_type(NumberType type) {
   return type == NumberType::kF32 ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
@@ -61,6 +68,40 @@ dnnl::primitive_attr attributes(Activation act, bool accumulate) {
   return attr;
 }
 
+// What a thread says to oneDNN when it runs a tile, made once: every call only changes the
+// addresses.
+struct Call {
+  explicit Call(const Gemm::Tile& tile)
+      : tile(tile.id),
+        src(tile.src, cpu_engine(), nullptr),
+        dst(tile.dst, cpu_engine(), nullptr),
+        scratchpad(tile.scratchpad, cpu_engine(), nullptr) {
+    if (!tile.bias.is_zero()) bias = dnnl::memory(tile.bias, cpu_engine(), nullptr);
+  }
+  uint64_t tile;
+  dnnl::memory src, dst, bias, scratchpad;
+};
+
+class Calls {
+ public:
+  Calls() : stream(cpu_engine()) {}
+  Call& of(const Gemm::Tile& tile) {
+    for (Call& call : calls_) {
+      if (call.tile == tile.id) return call;
+    }
+    // More than a model has; those of models that are gone make room.
+    constexpr size_t kMost = 64;
+    if (calls_.size() < kMost) return calls_.emplace_back(tile);
+    next_ = (next_ + 1) % kMost;
+    return calls_[next_] = Call(tile);
+  }
+  dnnl::stream stream;
+
+ private:
+  std::vector<Call> calls_;
+  size_t next_ = 0;
+};
+
 }  // namespace
 
 RowTiles::RowTiles(int64_t rows, int64_t limit) : rows(rows) {
@@ -69,8 +110,6 @@ RowTiles::RowTiles(int64_t rows, int64_t limit) : rows(rows) {
 }
 
 size_t PackedLinear::bytes() const { return weights.bytes() + bias.bytes() + scales.bytes(); }
-
-Gemm::Gemm() : engine_(dnnl::engine::kind::cpu, 0) {}
 
 PackedLinear Gemm::layout(const LinearWeights& w) const {
   OneOmpThread serial;
@@ -91,9 +130,9 @@ PackedLinear Gemm::layout(const LinearWeights& w) const {
   size_t bytes = 0;
   std::vector<size_t> offsets;
   for (int64_t n0 = 0; n0 < w.n; n0 += columns) {
-    PackedLinear::Chunk chunk{n0, std::min(columns, w.n - n0), {}, nullptr};
+    PackedLinear::Chunk chunk{n0, std::min(columns, w.n - n0), {}, {}, nullptr};
     const dnnl::memory::desc any({w.k, chunk.n}, dnnl_type(w.type), dnnl::memory::format_tag::any);
-    chunk.desc = make_matmul(engine_, rows_desc(w.type, packed.tile_rows, w.k, w.k + gap), any,
+    chunk.desc = make_matmul(cpu_engine(), rows_desc(w.type, packed.tile_rows, w.k, w.k + gap), any,
                              dnnl::memory::desc(),
                              rows_desc(w.type, packed.tile_rows, chunk.n, chunk.n + gap),
                              dnnl::primitive_attr())
@@ -104,7 +143,9 @@ PackedLinear Gemm::layout(const LinearWeights& w) const {
   }
   packed.weights = AlignedBytes(bytes);
   for (size_t i = 0; i < offsets.size(); ++i) {
-    packed.chunks[i].weights = packed.weights.data() + offsets[i];
+    PackedLinear::Chunk& chunk = packed.chunks[i];
+    chunk.weights = packed.weights.data() + offsets[i];
+    chunk.memory = dnnl::memory(chunk.desc, cpu_engine(), const_cast<uint8_t*>(chunk.weights));
   }
   return packed;
 }
@@ -117,7 +158,7 @@ int64_t Gemm::pieces(const PackedLinear::Chunk& chunk) {
 void Gemm::pack_piece(const LinearWeights& w, const PackedLinear::Chunk& chunk,
                       int64_t piece) const {
   OneOmpThread serial;
-  dnnl::stream stream(engine_);
+  dnnl::stream stream(cpu_engine());
   const int64_t n = chunk.n / pieces(chunk), first = piece * n;
   const dnnl::memory::desc plain({w.k, n}, dnnl_type(w.type), dnnl::memory::dims{1, w.k});
   const float* from = w.weight + (chunk.n0 + first) * w.k;
@@ -128,10 +169,10 @@ void Gemm::pack_piece(const LinearWeights& w, const PackedLinear::Chunk& chunk,
     for (int64_t i = 0; i < n * w.k; ++i) to[i] = bf16_of_float(from[i]);
   }
   void* source = rounded.data() ? static_cast<void*>(rounded.data()) : const_cast<float*>(from);
-  dnnl::memory src(plain, engine_, source);
+  dnnl::memory src(plain, cpu_engine(), source);
   const auto part =
       pieces(chunk) == 1 ? chunk.desc : chunk.desc.submemory_desc({w.k, n}, {0, first});
-  dnnl::memory dst(part, engine_, const_cast<uint8_t*>(chunk.weights));
+  dnnl::memory dst(part, cpu_engine(), const_cast<uint8_t*>(chunk.weights));
   dnnl::reorder(src, dst).execute(stream, src, dst);
   stream.wait();
 }
@@ -144,10 +185,12 @@ std::shared_ptr<const Gemm::Tile> Gemm::tile(const Shape& shape, const PackedLin
   const auto bias =
       shape.bias ? rows_desc(NumberType::kF32, 1, shape.n, shape.n) : dnnl::memory::desc();
   const auto desc =
-      make_matmul(engine_, rows_desc(shape.x_type, shape.rows, shape.k, shape.ldx), chunk.desc,
+      make_matmul(cpu_engine(), rows_desc(shape.x_type, shape.rows, shape.k, shape.ldx), chunk.desc,
                   bias, rows_desc(shape.y_type, shape.rows, shape.n, shape.ldy),
                   attributes(shape.act, shape.accumulate));
   auto tile = std::make_shared<Tile>();
+  static std::atomic<uint64_t> tiles{0};
+  tile->id = ++tiles;
   tile->primitive = dnnl::matmul(desc);
   tile->src = desc.src_desc();
   tile->dst = desc.dst_desc();
@@ -161,18 +204,25 @@ std::shared_ptr<const Gemm::Tile> Gemm::tile(const Shape& shape, const PackedLin
 void Gemm::run(const Tile& tile, const PackedLinear& weights, const PackedLinear::Chunk& chunk,
                const void* x, void* y, void* scratch) const {
   OneOmpThread serial;
-  dnnl::stream stream(engine_);
-  std::unordered_map<int, dnnl::memory> args = {
-      {DNNL_ARG_SRC, dnnl::memory(tile.src, engine_, const_cast<void*>(x))},
-      {DNNL_ARG_WEIGHTS, dnnl::memory(chunk.desc, engine_, const_cast<uint8_t*>(chunk.weights))},
-      {DNNL_ARG_DST, dnnl::memory(tile.dst, engine_, y)},
-      {DNNL_ARG_SCRATCHPAD, dnnl::memory(tile.scratchpad, engine_, scratch)}};
-  if (!tile.bias.is_zero()) {
-    args.emplace(DNNL_ARG_BIAS, dnnl::memory(tile.bias, engine_,
-                                             const_cast<float*>(weights.bias.data() + chunk.n0)));
+  thread_local Calls calls;
+  Call& call = calls.of(tile);
+  call.src.set_data_handle(const_cast<void*>(x));
+  call.dst.set_data_handle(y);
+  call.scratchpad.set_data_handle(scratch);
+  dnnl_exec_arg_t args[5] = {{DNNL_ARG_SRC, call.src.get()},
+                             {DNNL_ARG_WEIGHTS, chunk.memory.get()},
+                             {DNNL_ARG_DST, call.dst.get()},
+                             {DNNL_ARG_SCRATCHPAD, call.scratchpad.get()}};
+  int count = 4;
+  if (call.bias) {
+    call.bias.set_data_handle(const_cast<float*>(weights.bias.data() + chunk.n0));
+    args[count++] = {DNNL_ARG_BIAS, call.bias.get()};
   }
-  tile.primitive.execute(stream, args);
-  stream.wait();
+  // The C++ interface would build a hash table of the arguments in every call.
+  dnnl::error::wrap_c_api(
+      dnnl_primitive_execute(tile.primitive.get(), calls.stream.get(), count, args),
+      "a matrix product failed");
+  calls.stream.wait();
 }
 
 }  // namespace acd

@@ -22,6 +22,7 @@ struct PackedLinear {
     int64_t n0;
     int64_t n;
     dnnl::memory::desc desc;
+    dnnl::memory memory;
     const uint8_t* weights;  // inside the linear's one block
   };
   int64_t n;
@@ -53,13 +54,13 @@ class Gemm {
 
   // A compiled tile. Immutable; any number of threads may run it at once.
   struct Tile {
+    uint64_t id;  // of the process, never given again
     dnnl::matmul primitive;
     dnnl::memory::desc src, dst, bias, scratchpad;
     size_t scratch_bytes;
     std::string implementation;  // oneDNN's name for it
   };
 
-  Gemm();
   // Room for the chunks and their layout; pack_piece fills a part of one, on any thread.
   PackedLinear layout(const LinearWeights& weights) const;
   static int64_t pieces(const PackedLinear::Chunk& chunk);
@@ -72,7 +73,6 @@ class Gemm {
            const void* x, void* y, void* scratch) const;
 
  private:
-  dnnl::engine engine_;
   std::mutex mutex_;
   std::map<Shape, std::shared_ptr<const Tile>> tiles_;
 };
