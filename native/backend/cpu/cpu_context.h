@@ -37,11 +37,22 @@ class CpuContext {
   // models may use the team in turn, and small work runs on their own threads at the same time.
   static uint8_t* scratch(size_t bytes) {
     thread_local AlignedBytes memory;
+    return grown(memory, bytes);
+  }
+
+  // The same for what all tiles of an op share, beside the scratch of each: once an op, by whoever
+  // runs it.
+  static float* shared_scratch(int64_t floats) {
+    thread_local AlignedBytes memory;
+    return reinterpret_cast<float*>(grown(memory, static_cast<size_t>(floats) * sizeof(float)));
+  }
+
+ private:
+  static uint8_t* grown(AlignedBytes& memory, size_t bytes) {
     if (memory.bytes() < bytes) memory = AlignedBytes(bytes);
     return memory.data();
   }
 
- private:
   std::shared_ptr<ThreadTeam> team_;
   int threads_;
   Gemm gemm_;

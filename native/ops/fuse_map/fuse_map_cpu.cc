@@ -1,7 +1,7 @@
 // One channel at g x g (difference of the logits, averaged over groups), blurred, then one pass
 // over the S x S pixels: upsample, sigmoid and the running maximum.
+#include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "backend/cpu/cpu_context.h"
 
@@ -16,22 +16,20 @@ int64_t reflect(int64_t i, int64_t n) {
   return i < n ? i : period - i;
 }
 
-std::vector<float> gaussian(int64_t taps, float sigma) {
-  std::vector<double> w(static_cast<size_t>(taps));
-  double total = 0;
-  for (int64_t i = 0; i < taps; ++i) {
+void gaussian(int64_t taps, float sigma, float* w) {
+  const auto at = [&](int64_t i) {
     const double t = static_cast<double>(i - taps / 2);
-    total += w[i] = taps == 1 ? 1.0 : std::exp(-t * t / (2.0 * sigma * sigma));
-  }
-  std::vector<float> out;
-  for (double v : w) out.push_back(static_cast<float>(v / total));
-  return out;
+    return taps == 1 ? 1.0 : std::exp(-t * t / (2.0 * sigma * sigma));
+  };
+  double total = 0;
+  for (int64_t i = 0; i < taps; ++i) total += at(i);
+  for (int64_t i = 0; i < taps; ++i) w[i] = static_cast<float>(at(i) / total);
 }
 
-// Mean over groups of abnormal minus normal logits.
-std::vector<float> difference(const FuseMapParams& p) {
+// Mean over groups of abnormal minus normal logits, into d [g, g].
+void difference(const FuseMapParams& p, float* d) {
   const int64_t n = p.grid * p.grid, columns = 2 * p.groups;
-  std::vector<float> d(static_cast<size_t>(n), 0.0f);
+  std::fill_n(d, n, 0.0f);
   for (int64_t i = 0; i < p.groups; ++i) {
     const float* gate = p.gates + i * columns;
     for (int64_t t = 0; t < n; ++t) {
@@ -48,13 +46,12 @@ std::vector<float> difference(const FuseMapParams& p) {
       }
     }
   }
-  for (float& v : d) v /= static_cast<float>(p.groups);
-  return d;
+  for (int64_t t = 0; t < n; ++t) d[t] /= static_cast<float>(p.groups);
 }
 
-void blur(std::vector<float>& d, int64_t g, const std::vector<float>& w) {
-  const auto half = static_cast<int64_t>(w.size() / 2);
-  std::vector<float> rows(d.size());
+// d [g, g] in place; rows [g, g]: scratch.
+void blur(float* d, int64_t g, const float* w, int64_t taps, float* rows) {
+  const int64_t half = taps / 2;
   for (int64_t y = 0; y < g; ++y) {
     for (int64_t x = 0; x < g; ++x) {
       float s = 0;
@@ -75,13 +72,16 @@ void blur(std::vector<float>& d, int64_t g, const std::vector<float>& w) {
 float larger(float a, float b) { return b > a || b != b ? b : a; }
 
 void fuse_one(CpuContext& cpu, const FuseMapParams& p) {
-  std::vector<float> d = difference(p);
-  blur(d, p.grid, gaussian(p.taps, p.sigma));
+  const int64_t n = p.grid * p.grid, height = 16;
+  const int64_t bands = (p.size + height - 1) / height;
+  float* d = CpuContext::shared_scratch(2 * n + p.taps + bands);
+  float *rows = d + n, *w = rows + n, *tops = w + p.taps;
+  difference(p, d);
+  gaussian(p.taps, p.sigma, w);
+  blur(d, p.grid, w, p.taps, rows);
+  std::fill_n(tops, bands, 0.0f);
   const double step =
       p.size > 1 ? static_cast<double>(p.grid - 1) / static_cast<double>(p.size - 1) : 0.0;
-  const int64_t height = 16;
-  const int64_t bands = (p.size + height - 1) / height;
-  std::vector<float> tops(static_cast<size_t>(bands), 0.0f);
   cpu.run(bands, [&](int64_t band) {
     for (int64_t y = band * height; y < std::min(p.size, (band + 1) * height); ++y) {
       const double fy = static_cast<double>(y) * step;
@@ -102,7 +102,7 @@ void fuse_one(CpuContext& cpu, const FuseMapParams& p) {
     }
   });
   *p.max = 0;
-  for (float t : tops) *p.max = larger(*p.max, t);
+  for (int64_t band = 0; band < bands; ++band) *p.max = larger(*p.max, tops[band]);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include <vector>
+#include <algorithm>
 
 #include "backend/cpu/cpu_context.h"
 #include "backend/cpu/isa.h"
@@ -11,7 +11,8 @@ void head_cpu(CpuContext& cpu, const HeadParams& p) {
   const PackedLinear& w = *p.weights;
   const auto kernel = ACD_PICK_ISA(head_rows);
   const int64_t tiles = (p.tokens + kTile - 1) / kTile;
-  std::vector<float> sums(static_cast<size_t>(p.batch * tiles * p.width), 0.0f);
+  float* sums = CpuContext::shared_scratch(p.batch * tiles * p.width);
+  std::fill_n(sums, p.batch * tiles * p.width, 0.0f);
   // Compiled before the region starts; [full or last tile][full or last chunk].
   const auto compiled = [&](int64_t rows, const PackedLinear::Chunk& chunk) {
     return cpu.gemm().tile(
@@ -35,11 +36,11 @@ void head_cpu(CpuContext& cpu, const HeadParams& p) {
       cpu.gemm().run(*kinds[is_last][&chunk == &w.chunks.back()], w, chunk, item.h + first * p.ldh,
                      y + chunk.n0, scratch + y_bytes);
     }
-    kernel(item, y, first, is_last ? last : kTile, sums.data() + at * p.width);
+    kernel(item, y, first, is_last ? last : kTile, sums + at * p.width);
   });
   for (int64_t i = 0; i < p.batch * p.width; ++i) {
     const int64_t item = i / p.width, column = i % p.width;
-    const float* from = sums.data() + item * tiles * p.width + column;
+    const float* from = sums + item * tiles * p.width + column;
     double sum = 0;
     for (int64_t t = 0; t < tiles; ++t) sum += from[t * p.width];
     p.mean[item * p.batch_mean + column] = static_cast<float>(sum / static_cast<double>(p.tokens));
