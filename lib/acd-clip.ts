@@ -63,8 +63,6 @@ const DOMAINS: Record<Domain, { blurTaps: number; blurSigma: number; mapWeight: 
   medical: { blurTaps: 9, blurSigma: 1.5, mapWeight: 0.5 },
 };
 
-/** Pictures decoded ahead of the one that is computed, in detectBatch, detectStream and calibrate. */
-const LOOKAHEAD = 8;
 const TEXT_CACHE = 256;
 
 /** Sentences, and what finds their features again. */
@@ -131,9 +129,11 @@ export class AcdClip {
   get device(): string {
     return this.#model.device;
   }
-  /** Why that device was chosen. */
+  /** Why that device was chosen; later also what it had to do without. */
   get deviceReason(): string {
-    return this.#model.deviceReason;
+    const fault = this.#model.native.graphFault();
+    const without = fault && `; without CUDA graphs, which failed: ${fault}`;
+    return `${this.#model.deviceReason}${without}`;
   }
   /** Number format of the products in both towers. */
   get precision(): Precision {
@@ -198,7 +198,8 @@ export class AcdClip {
   }
 
   /**
-   * Scores pictures as they come, in order; decodes up to 8 ahead, while earlier ones are computed.
+   * Scores pictures as they come, in order; decodes up to 8 ahead (on a GPU up to three of its batches),
+   * while earlier ones are computed.
    * A result is given as soon as it is there, however long the next picture takes to come. Ends
    * with its source, or with the first failure, or when the loop over it is left.
    *
@@ -213,7 +214,7 @@ export class AcdClip {
     const plan = this.#plan('detectStream', options);
     const stop = new AbortController();
     const signal = plan.signal ? AbortSignal.any([plan.signal, stop.signal]) : stop.signal;
-    const window = Math.min(LOOKAHEAD, this.#model.queueLimit);
+    const window = Math.min(this.#model.native.lookahead, this.#model.queueLimit);
     const shared = { ...plan, signal };
     let index = 0;
     const detect = (image: ImageInput) => this.#detect(image, shared, `images[${index++}]`);

@@ -141,7 +141,7 @@ def table(folder):
         print(f"\nours bf16 / best PyTorch bf16: {ours / best:.2f} (target 1.15)")
     if published and ours:
         print(f"ours bf16 / published fp32: {ours / published:.2f} (target 12)")
-    print("\nNot measured, because it does not exist yet: fp8, CUDA graphs, resize on the GPU, cuDNN's attention inside ours.")
+    print("\nNot measured, because it does not exist yet: fp8, cuDNN's attention inside ours.")
 
 
 if __name__ == "__main__":

@@ -430,7 +430,7 @@ declare class AcdClip {
     static load(options?: LoadOptions): Promise<AcdClip>;
     /** Where the model runs: 'cpu'. */
     get device(): string;
-    /** Why that device was chosen. */
+    /** Why that device was chosen; later also what it had to do without. */
     get deviceReason(): string;
     /** Number format of the products in both towers. */
     get precision(): Precision;
@@ -467,7 +467,8 @@ declare class AcdClip {
      */
     detectBatch(images: readonly ImageInput[], options?: DetectOptions): Promise<Detection[]>;
     /**
-     * Scores pictures as they come, in order; decodes up to 8 ahead, while earlier ones are computed.
+     * Scores pictures as they come, in order; decodes up to 8 ahead (on a GPU up to three of its batches),
+     * while earlier ones are computed.
      * A result is given as soon as it is there, however long the next picture takes to come. Ends
      * with its source, or with the first failure, or when the loop over it is left.
      *

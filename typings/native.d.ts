@@ -179,6 +179,8 @@ export interface NativeModel {
   readonly config: ModelConfig;
   readonly precision: NativePrecision;
   readonly threads: number;
+  /** Pictures worth having under way at once. */
+  readonly lookahead: number;
   detect(job: DetectJob): JobHandle<NativeDetection>;
   /** tokens [P, L] int32, zero padded -> adapted end-of-text features [G, P, W]. */
   encodeText(tokens: Int32Array, prompts: number, length: number): JobHandle<Float32Array>;
@@ -193,6 +195,8 @@ export interface NativeModel {
   /** A queued job rejects with ERR_ACD_ABORTED at once, a running one between layers. */
   cancel(id: number): void;
   queueDepth(): number;
+  /** Why small batches are no CUDA graphs any more; '' while nothing went wrong. */
+  graphFault(): string;
   memoryUsage(): MemoryUsage;
   /** Waits for running jobs, rejects waiting ones with ERR_ACD_ABORTED, frees the weights. */
   dispose(): Promise<void>;

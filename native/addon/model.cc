@@ -342,6 +342,7 @@ Napi::Object make_model_object(Napi::Env env, const std::shared_ptr<Environment>
   o.Set("config", config_object(env, session->config()));
   o.Set("precision", precision_name(session->config().precision));
   o.Set("threads", threads);
+  o.Set("lookahead", static_cast<double>(session->lookahead()));
   const State state = std::make_shared<ModelState>(environment, std::move(session));
   environment->own(state);
   const auto method = [&](const char* name, auto body) {
@@ -379,6 +380,9 @@ Napi::Object make_model_object(Napi::Env env, const std::shared_ptr<Environment>
   method("queueDepth", [](Napi::Env env, const State& s, const Napi::CallbackInfo&) -> Napi::Value {
     return Napi::Number::New(env,
                              s->disposed() ? 0.0 : static_cast<double>(s->session(env).waiting()));
+  });
+  method("graphFault", [](Napi::Env env, const State& s, const Napi::CallbackInfo&) -> Napi::Value {
+    return Napi::String::New(env, s->disposed() ? "" : s->session(env).graph_fault());
   });
   method("memoryUsage", [](Napi::Env env, const State& s, const Napi::CallbackInfo&) {
     return memory_usage(env, s);

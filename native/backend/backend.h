@@ -37,6 +37,7 @@
 #include "ops/linear/linear.h"
 #include "ops/lora_blend/lora_blend.h"
 #include "ops/patchify/patchify.h"
+#include "ops/preprocess/preprocess.h"
 #include "ops/quantize/quantize.h"
 
 namespace acd {
@@ -89,6 +90,12 @@ struct BackendTable {
   // Whether models of this precision can run: 0, or kUnsupported with the reason as last_error.
   // Null: fp32 alone.
   int (*check_precision)(void* self, Precision precision);
+
+  // What is asked of `stream` from now on begins after all that `other` was asked so far. Null
+  // where there are no streams.
+  int (*wait_for)(void* self, void* stream, void* other);
+  // Null: pictures are prepared on the host.
+  int (*preprocess)(void* self, void* stream, const PreprocessParams* p);
 };
 
 }  // namespace acd

@@ -70,6 +70,10 @@ Status Device::download(void* host, const void* device, size_t bytes) const {
   return status_of(table_.download(table_.self, stream_, host, device, bytes));
 }
 Status Device::synchronize() const { return status_of(table_.synchronize(table_.self, stream_)); }
+Status Device::wait_for(const Device& other) const {
+  if (!table_.wait_for || stream_ == other.stream_) return Status();
+  return status_of(table_.wait_for(table_.self, stream_, other.stream_));
+}
 Status Device::pack_linear(const LinearWeights& weights, PackedLinear** out) const {
   ACD_RETURN_IF_ERROR(status_of(table_.pack_linear(table_.self, &weights, out)));
   live_bytes_ += static_cast<int64_t>(linear_bytes(*out));
@@ -116,6 +120,7 @@ ACD_DEVICE_OP(head, HeadParams)
 ACD_DEVICE_OP(gate, GateParams)
 ACD_DEVICE_OP(fuse_map, FuseMapParams)
 ACD_DEVICE_OP(quantize, QuantizeParams)
+ACD_DEVICE_OP(preprocess, PreprocessParams)
 #undef ACD_DEVICE_OP
 
 }  // namespace acd

@@ -27,12 +27,16 @@ class Device {
   // Bytes asked for through this object and not given back yet, packed weights included.
   int64_t live_bytes() const { return live_bytes_; }
   bool has_streams() const { return table_.create_stream != nullptr; }
+  bool has_preprocess() const { return table_.preprocess != nullptr; }
 
   Status alloc(size_t bytes, void** out) const;
   void release(void* memory, size_t bytes) const;
   Status upload(void* device, const void* host, size_t bytes) const;
   Status download(void* host, const void* device, size_t bytes) const;
   Status synchronize() const;
+  // What is asked of this stream from now on begins after all that `other`, of the same backend,
+  // was asked so far.
+  Status wait_for(const Device& other) const;
 
   Status pack_linear(const LinearWeights& weights, PackedLinear** out) const;
   void release_linear(PackedLinear* packed) const;
@@ -59,6 +63,7 @@ class Device {
   Status gate(const GateParams& p) const;
   Status fuse_map(const FuseMapParams& p) const;
   Status quantize(const QuantizeParams& p) const;
+  Status preprocess(const PreprocessParams& p) const;
 
  private:
   // Ends the backend with its last user.

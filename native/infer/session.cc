@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "core/thread_team.h"
@@ -11,13 +12,23 @@
 namespace acd {
 namespace {
 
-// Images computed together. On the CPU as many as make a batch worth waking the team for, never so
-// many that the first of them waits long for the last: a ViT-L at 518 runs alone, a toy in eights.
-// A GPU is filled by multiples of three ViT-L images: their rows make whole waves of tiles on the
-// 132 multiprocessors of an H100.
-size_t batch_for(const ModelConfig& c, bool gpu) {
-  if (!gpu) return static_cast<size_t>(std::clamp(20e9 / c.flop_per_image(), 1.0, 8.0));
-  return static_cast<size_t>(std::clamp(3 * std::round(4e12 / c.flop_per_image()), 3.0, 24.0));
+// Sizes of batches. On the CPU any up to as many as make a batch worth waking the team for, never
+// so many that the first of them waits long for the last: a ViT-L at 518 runs alone, a toy in
+// eights. On a GPU few sizes, for every one has products to be searched for, up to what fills the
+// chip for about 20 ms: multiples of three ViT-L images, whose rows make whole waves of tiles on
+// the 132 multiprocessors of an H100.
+std::vector<size_t> batches_for(const ModelConfig& c, bool gpu) {
+  std::vector<size_t> sizes;
+  if (gpu) {
+    for (size_t size : {1, 2, 3, 6, 12, 24}) {
+      sizes.push_back(size);
+      if (size >= 3 && static_cast<double>(size) * c.flop_per_image() >= 10e12) break;
+    }
+  } else {
+    const auto most = static_cast<size_t>(std::clamp(20e9 / c.flop_per_image(), 1.0, 8.0));
+    for (size_t size = 1; size <= most; ++size) sizes.push_back(size);
+  }
+  return sizes;
 }
 
 double milliseconds(std::chrono::steady_clock::duration d) {
@@ -38,12 +49,9 @@ Status check_picture(const Picture& p, const ModelConfig& c) {
   return Status();
 }
 
-// Pixels whose memory is kept for the next pictures: those of usual size, as many as detectStream
-// has under way.
-constexpr size_t kSpareCount = 8;
+// Pixels whose memory is kept for the next pictures are those of usual size.
 constexpr size_t kSpareBytes = size_t{4} << 20;
-// More memory for resizing than this is given back: what one huge picture took.
-constexpr size_t kScratchBytes = size_t{16} << 20;
+constexpr size_t kCpuLookahead = 8;
 
 bool all_finite(const std::vector<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
@@ -66,7 +74,9 @@ Session::Session(std::shared_ptr<const AcdClip> model, size_t queue_limit)
     : config_(model->config()),
       weight_bytes_(model->weight_bytes()),
       queue_limit_(queue_limit),
-      max_batch_(batch_for(config_, model->device()->has_streams())),
+      batches_(batches_for(config_, model->device()->has_streams())),
+      flight_limit_(model->device()->has_streams() ? 2 : 1),
+      lookahead_(model->device()->has_streams() ? 3 * batches_.back() : kCpuLookahead),
       model_(std::move(model)) {
   thread_ = std::thread([this] { main(); });
 }
@@ -105,7 +115,7 @@ Pixels Session::spare_pixels() {
 void Session::keep_pixels(Pixels pixels) {
   if (pixels.capacity() == 0 || pixels.capacity() > kSpareBytes) return;
   std::lock_guard<std::mutex> lock(mutex_);
-  if (spare_pixels_.size() < kSpareCount) spare_pixels_.push_back(std::move(pixels));
+  if (spare_pixels_.size() < lookahead_) spare_pixels_.push_back(std::move(pixels));
 }
 
 Result<uint64_t> Session::submit(DetectJob job, Done<Detection> done) {
@@ -163,6 +173,11 @@ size_t Session::waiting() const {
   return queue_.size();
 }
 
+std::string Session::graph_fault() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return graph_fault_;
+}
+
 void Session::close(bool stop_running, std::function<void()> closed) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -178,10 +193,13 @@ void Session::main() {
   step_behind();
   for (;;) {
     Batch batch = next_batch();
-    if (batch.empty()) break;
-    run(batch);
-    std::lock_guard<std::mutex> lock(mutex_);
-    running_.clear();
+    if (!batch.empty()) {
+      run(batch);
+    } else if (!flights_.empty()) {
+      land();
+    } else {
+      break;
+    }
   }
   std::deque<std::shared_ptr<Entry>> rest;
   {
@@ -199,26 +217,39 @@ void Session::main() {
 void Session::release_memory() {
   workspace_ = AcdClip::Workspace();
   workspace_bytes_ = 0;
-  preprocess_ = PreprocessScratch();
   map_ = ResizeMapScratch();
-  normalised_ = std::vector<float>();
   results_ = std::vector<ImageResult>();
   std::lock_guard<std::mutex> lock(mutex_);
   spare_pixels_.clear();
 }
 
-// Blocks for work; empty when closing. Neighbouring images go together, a text job goes alone.
+// Neighbouring images go together, a text job goes alone. Empty when closing, or when nothing waits
+// while a batch is under way; without one it blocks.
 Session::Batch Session::next_batch() {
   std::unique_lock<std::mutex> lock(mutex_);
-  wake_.wait(lock, [this] { return closing_ || !queue_.empty(); });
-  if (closing_) return {};
-  const auto is_text = [](const Entry& e) { return std::holds_alternative<TextWork>(e.work); };
-  do {
-    running_.push_back(std::move(queue_.front()));
-    queue_.pop_front();
-  } while (!queue_.empty() && running_.size() < max_batch_ && !is_text(*running_.front()) &&
-           !is_text(*queue_.front()));
-  return running_;
+  wake_.wait(lock, [this] { return closing_ || !queue_.empty() || !flights_.empty(); });
+  if (closing_ || queue_.empty()) return {};
+  const auto is_text = [](const auto& e) { return std::holds_alternative<TextWork>(e->work); };
+  size_t images = 0;
+  while (images < queue_.size() && images < batches_.back() && !is_text(queue_[images])) ++images;
+  size_t size = 1;
+  for (size_t fitting : batches_) {
+    if (fitting <= images) size = fitting;
+  }
+  const auto end = queue_.begin() + static_cast<std::ptrdiff_t>(size);
+  Batch batch(std::make_move_iterator(queue_.begin()), std::make_move_iterator(end));
+  queue_.erase(queue_.begin(), end);
+  running_.insert(running_.end(), batch.begin(), batch.end());
+  return batch;
+}
+
+// They are settled: there is nothing to cancel.
+void Session::forget(const Batch& batch) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto is_of = [&](const std::shared_ptr<Entry>& e) {
+    return std::find(batch.begin(), batch.end(), e) != batch.end();
+  };
+  running_.erase(std::remove_if(running_.begin(), running_.end(), is_of), running_.end());
 }
 
 bool Session::stop_requested(const Batch& batch) const {
@@ -234,18 +265,19 @@ Status Session::open_device() {
 }
 
 void Session::run(Batch& batch) {
+  const bool is_text = std::holds_alternative<TextWork>(batch.front()->work);
+  if (is_text) land_all();
   const Status status = guarded([&]() -> Status {
     ACD_RETURN_IF_ERROR(open_device());
-    if (std::holds_alternative<TextWork>(batch.front()->work)) {
-      run_text(*batch.front());
-    } else {
-      run_images(batch);
-    }
+    is_text ? run_text(*batch.front()) : launch(batch);
     return Status();
   });
-  // run_* settle every entry themselves; only an exception leaves them open.
-  if (status.ok()) return;
-  for (auto& entry : batch) entry->fail(status);
+  // Both settle what they fail; only an exception leaves entries open.
+  if (!status.ok()) {
+    for (auto& entry : batch) entry->fail(status);
+  }
+  if (!status.ok() || is_text) forget(batch);
+  while (flights_.size() >= flight_limit_) land();
 }
 
 void Session::run_text(Entry& entry) {
@@ -266,79 +298,104 @@ void Session::run_text(Entry& entry) {
   work.done(status, std::move(features));
 }
 
-void Session::run_images(Batch& batch) {
-  Timing timing;
-  const auto start = Clock::now();
-  auto prepared = start, computed = start;
-  bool vectors = false;
-  std::optional<StageClock> clock;
+// Begins the computation of a batch. A batch that cannot be begun is settled at once.
+void Session::launch(Batch& batch) {
+  Flight flight;
+  flight.batch = batch;
+  flight.start = Clock::now();
   const Status status = guarded([&]() -> Status {
     bool stages = false;
-    requests_.clear();
     for (auto& entry : batch) {
       if (const auto* w = std::get_if<DetectWork>(&entry->work)) {
-        requests_.push_back({w->job.text.data(), w->job.blur_taps, w->job.blur_sigma});
-        vectors |= w->job.debug;
+        flight.requests.push_back({w->job.text.data(), w->job.blur_taps, w->job.blur_sigma});
+        flight.vectors |= w->job.debug;
         stages |= w->job.stages;
       } else {
-        requests_.push_back({});
-        vectors |= std::get<EmbedWork>(entry->work).job.patches;
+        flight.requests.push_back({});
+        flight.vectors |= std::get<EmbedWork>(entry->work).job.patches;
       }
     }
-    ACD_RETURN_IF_ERROR(prepare(batch, vectors));
-    prepared = Clock::now();
+    ACD_RETURN_IF_ERROR(make_room(static_cast<int64_t>(batch.size())));
+    if (!flights_.empty()) flight.exchange = 1 - flights_.front().exchange;
+    ACD_RETURN_IF_ERROR(prepare(flight));
+    flight.prepared = Clock::now();
+    std::optional<StageClock> clock;
     if (stages) clock.emplace();
-    ACD_RETURN_IF_ERROR(model_->encode_images(
-        workspace_, requests_, vectors, [&] { return stop_requested(batch); }, results_));
-    computed = Clock::now();
+    ACD_RETURN_IF_ERROR(model_->compute(workspace_, workspace_.exchanges[flight.exchange],
+                                        flight.requests, flight.vectors,
+                                        [&] { return stop_requested(batch); }));
+    if (clock) flight.stages = clock->stages();
+    flights_.push_back(std::move(flight));
     return Status();
   });
-  timing.preprocess_ms = milliseconds(prepared - start);
-  timing.compute_ms = milliseconds(computed - prepared);
-  if (clock) timing.stages = clock->stages();
-  for (size_t i = 0; i < batch.size(); ++i) {
-    Entry& entry = *batch[i];
-    timing.queue_ms = milliseconds(start - entry.arrived);
+  workspace_bytes_ = workspace_.bytes();
+  if (workspace_.graphs && !workspace_.graphs->fault().empty()) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    graph_fault_ = workspace_.graphs->fault();
+  }
+  if (status.ok()) return;
+  // What was asked of the device before it failed may still read the exchange.
+  if (device_ && device_->has_streams()) std::ignore = device_->synchronize();
+  for (auto& entry : batch) entry->fail(status);
+  forget(batch);
+}
+
+void Session::land_all() {
+  while (!flights_.empty()) land();
+}
+
+// Waits for the oldest batch under way and settles it.
+void Session::land() {
+  Flight flight = std::move(flights_.front());
+  flights_.pop_front();
+  Exchange& exchange = workspace_.exchanges[flight.exchange];
+  const Status status =
+      guarded([&] { return exchange.fetch(flight.requests, flight.vectors, results_); });
+  if (!status.ok() && device_->has_streams()) std::ignore = device_->synchronize();
+  Timing timing;
+  timing.preprocess_ms = milliseconds(flight.prepared - flight.start);
+  timing.compute_ms = milliseconds(Clock::now() - flight.prepared);
+  timing.stages = std::move(flight.stages);
+  for (size_t i = 0; i < flight.batch.size(); ++i) {
+    Entry& entry = *flight.batch[i];
+    timing.queue_ms = milliseconds(flight.start - entry.arrived);
     Status own = status;
     if (own.ok() && (entry.cancelled || stop_running_))
       own = Status(Code::kAborted, "the call was cancelled");
-    if (own.ok()) own = guarded([&] { return finish(entry, results_[i], timing, batch.size()); });
+    if (own.ok())
+      own = guarded([&] { return finish(entry, results_[i], timing, flight.batch.size()); });
     if (!own.ok()) entry.fail(own);
   }
+  exchange.trim();
+  forget(flight.batch);
 }
 
-// Room for the batch, and its pictures resized and normalised into it.
-Status Session::prepare(Batch& batch, bool vectors) {
-  const auto items = static_cast<int64_t>(batch.size());
-  if (workspace_.items < items) {
-    workspace_ = AcdClip::Workspace();
-    workspace_bytes_ = 0;
-    auto made = model_->make_workspace(device_, items);
-    if (!made.ok()) return made.status();
-    workspace_ = std::move(made.value());
-    workspace_bytes_ = static_cast<size_t>(device_->live_bytes());
-  } else if (!vectors && workspace_.vectors.size() > 0) {
-    workspace_.vectors = Floats();
-    workspace_.logits = Floats();
-    workspace_.host.vectors = workspace_.host.logits = std::vector<float>();
-  }
-  const auto image_floats = static_cast<size_t>(3 * config_.image_size * config_.image_size);
-  for (int64_t item = 0; item < items; ++item) {
-    Picture& picture = *std::visit([](auto& w) { return picture_of(w.job); },
-                                   batch[static_cast<size_t>(item)]->work);
-    const float* from = picture.tensor.data();
-    if (picture.tensor.empty()) {
-      normalised_.resize(image_floats);
-      ACD_RETURN_IF_ERROR(preprocess_rgb8(
-          picture.rgb(), static_cast<int>(picture.width), static_cast<int>(picture.height),
-          static_cast<int>(config_.image_size), normalised_.data(), preprocess_));
-      keep_pixels(std::move(picture.pixels));
-      if (preprocess_.bytes() > kScratchBytes) preprocess_ = PreprocessScratch();
-      from = normalised_.data();
+// A workspace for so many images; a smaller one goes first, when nothing is under way in it.
+Status Session::make_room(int64_t items) {
+  if (workspace_.items >= items) return Status();
+  land_all();
+  workspace_ = AcdClip::Workspace();
+  auto made = model_->make_workspace(device_, items, static_cast<int>(flight_limit_));
+  if (!made.ok()) return made.status();
+  workspace_ = std::move(made.value());
+  if (!graph_fault().empty()) workspace_.graphs.reset();
+  return Status();
+}
+
+// Pictures of a batch into its exchange.
+Status Session::prepare(Flight& flight) {
+  Exchange& exchange = workspace_.exchanges[flight.exchange];
+  if (!flight.vectors) exchange.drop_vectors();
+  for (size_t item = 0; item < flight.batch.size(); ++item) {
+    Picture& picture =
+        *std::visit([](auto& w) { return picture_of(w.job); }, flight.batch[item]->work);
+    const auto at = static_cast<int64_t>(item);
+    if (!picture.tensor.empty()) {
+      ACD_RETURN_IF_ERROR(exchange.put_tensor(at, picture.tensor.data()));
+      continue;
     }
-    ACD_RETURN_IF_ERROR(
-        device_->upload(workspace_.image.data() + item * static_cast<int64_t>(image_floats), from,
-                        image_floats * sizeof(float)));
+    ACD_RETURN_IF_ERROR(exchange.put_picture(at, picture.rgb(), picture.width, picture.height));
+    keep_pixels(std::move(picture.pixels));
   }
   return Status();
 }

@@ -9,6 +9,10 @@
 //     go on.
 //   - close() refuses new jobs, rejects waiting ones, lets the running one finish (or stops it
 //     between layers when told so) and gives the memory back.
+//   - On a device with streams two batches are under way: while one is computed, the next one's
+//     pictures go up and the last one's results come down. What is under way there was asked for
+//     already, so a call is cancelled while it is being asked for, and later loses its result
+//     alone.
 #pragma once
 
 #include <atomic>
@@ -17,12 +21,13 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <variant>
 
 #include "infer/jobs.h"
 #include "model/acd_clip.h"
-#include "ops/preprocess/preprocess.h"
+#include "ops/resize/resize.h"
 
 namespace acd {
 
@@ -52,6 +57,10 @@ class Session {
   // `closed` is called on the scheduler thread when everything is freed. Later calls do nothing.
   void close(bool stop_running, std::function<void()> closed);
 
+  // Pictures worth having under way: those that are computed, the next ones, and some on their way.
+  size_t lookahead() const { return lookahead_; }
+  // Why small batches are no graphs any more; empty while nothing went wrong.
+  std::string graph_fault() const;
   size_t weight_bytes() const { return weight_bytes_; }
   size_t workspace_bytes() const { return workspace_bytes_.load(); }
 
@@ -76,6 +85,15 @@ class Session {
     void fail(const Status& status);
   };
   using Batch = std::vector<std::shared_ptr<Entry>>;
+  // A batch of pictures that was given to the device and not settled yet.
+  struct Flight {
+    Batch batch;
+    size_t exchange = 0;
+    std::vector<ImageRequest> requests;
+    bool vectors = false;
+    Clock::time_point start, prepared;
+    std::vector<Stage> stages;
+  };
 
   Result<uint64_t> enqueue(std::shared_ptr<Entry> entry);
   void main();
@@ -83,8 +101,12 @@ class Session {
   Status open_device();
   void run(Batch& batch);
   void run_text(Entry& entry);
-  void run_images(Batch& batch);
-  Status prepare(Batch& batch, bool vectors);
+  void launch(Batch& batch);
+  void land();
+  void land_all();
+  void forget(const Batch& batch);
+  Status make_room(int64_t items);
+  Status prepare(Flight& flight);
   void release_memory();
   void keep_pixels(Pixels pixels);
   Status finish(Entry& entry, const ImageResult& result, Timing timing, size_t batch);
@@ -93,22 +115,23 @@ class Session {
   const ModelConfig config_;
   const size_t weight_bytes_;
   const size_t queue_limit_;
-  size_t max_batch_;
+  const std::vector<size_t> batches_;  // sizes, ascending
+  const size_t flight_limit_;
+  const size_t lookahead_;
   std::shared_ptr<const AcdClip> model_;
   std::shared_ptr<Device> device_;  // the model's, with a stream of this session's
   // Made by the first batch and used again by all that follow; the scheduler thread's own.
   AcdClip::Workspace workspace_;
-  PreprocessScratch preprocess_;
+  std::deque<Flight> flights_;
   ResizeMapScratch map_;
-  std::vector<float> normalised_;
-  std::vector<ImageRequest> requests_;
   std::vector<ImageResult> results_;
   std::atomic<size_t> workspace_bytes_{0};
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::shared_ptr<Entry>> queue_;
-  Batch running_;
+  std::string graph_fault_;
+  Batch running_;  // of all flights, and what is being prepared
   bool closing_ = false;
   std::atomic<bool> stop_running_{false};
   std::function<void()> closed_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/stage_clock.h"
 #include "ops/resize_positions/resize_positions.h"
 
 namespace acd {
@@ -16,25 +17,18 @@ int64_t group_after(const std::vector<int64_t>& levels, int64_t layer) {
   return it == levels.end() ? -1 : it - levels.begin();
 }
 
+// What a GPU computes in about the time that the host takes to ask for its kernels one by one:
+// three ViT-L images.
+constexpr double kGraphFlop = 4e12;
+
+bool blurred_alike(const ImageRequest& a, const ImageRequest& b) {
+  return !a.text == !b.text && a.blur_taps == b.blur_taps && a.blur_sigma == b.blur_sigma;
+}
+
 Status keep(Result<Floats> made, Floats& to) {
   if (made.ok()) to = std::move(made.value());
   return made.status();
 }
-
-// Where the parts of Workspace::outputs begin for a batch of `items`, in floats. Maps come last: a
-// batch of embeddings leaves them, and all behind det_mean, on the device.
-struct OutputLayout {
-  OutputLayout(const ModelConfig& c, int64_t items)
-      : gates(items * c.groups * c.embed_dim),
-        max(gates + items * c.groups * c.groups * 2),
-        map((max + items + 15) / 16 * 16),
-        end(map + items * c.image_size * c.image_size) {}
-  int64_t det_mean = 0;  // [items, G, E]
-  int64_t gates;         // [items, G, G, 2]
-  int64_t max;           // [items]
-  int64_t map;           // [items, S, S], aligned as memory is
-  int64_t end;
-};
 
 }  // namespace
 
@@ -154,10 +148,10 @@ Status AcdClip::load_text(WeightReader& reader) {
   return Status();
 }
 
-Result<AcdClip::Workspace> AcdClip::make_workspace(std::shared_ptr<Device> device,
-                                                   int64_t items) const {
+Result<AcdClip::Workspace> AcdClip::make_workspace(std::shared_ptr<Device> device, int64_t items,
+                                                   int exchanges) const {
   const ModelConfig& c = config_;
-  const int64_t n = c.patches(), g = c.groups, e = c.embed_dim, s = c.image_size;
+  const int64_t n = c.patches(), g = c.groups, e = c.embed_dim;
   Workspace ws;
   auto tower = make_activations(device, items, n + 1, c.vision_width, tower_type_,
                                 c.precision == Precision::kInt8);
@@ -169,65 +163,82 @@ Result<AcdClip::Workspace> AcdClip::make_workspace(std::shared_ptr<Device> devic
   const auto make = [&](int64_t count, Floats& to) {
     return keep(Floats::make(device, static_cast<size_t>(count)), to);
   };
-  ACD_RETURN_IF_ERROR(make(items * 3 * s * s, ws.image));
   const int64_t patch_floats = items * n * 3 * c.patch_size * c.patch_size;
   // The patch rows borrow the MLP's buffer where they fit, as they do in every CLIP.
-  if (static_cast<size_t>(patch_floats) * sizeof(float) > ws.tower.hidden.size())
-    ACD_RETURN_IF_ERROR(make(patch_floats, ws.patches));
-  ACD_RETURN_IF_ERROR(make(items * 2 * g * e, ws.text));
+  const bool fit = static_cast<size_t>(patch_floats) * sizeof(float) <= ws.tower.hidden.size();
+  if (!fit && !device->has_preprocess()) ACD_RETURN_IF_ERROR(make(patch_floats, ws.patches));
   ACD_RETURN_IF_ERROR(make(items * g * n * 2 * g, ws.dots));
   ACD_RETURN_IF_ERROR(make(items * g * e, ws.seg_mean));
-  ACD_RETURN_IF_ERROR(make(OutputLayout(c, items).end, ws.outputs));
+  for (int i = 0; i < exchanges; ++i) {
+    std::shared_ptr<Device> io = device;
+    if (device->has_streams()) {
+      auto forked = device->fork();
+      if (!forked.ok()) return forked.status();
+      io = std::move(forked.value());
+    }
+    auto exchange = Exchange::make(std::move(io), c, items);
+    if (!exchange.ok()) return exchange.status();
+    ws.exchanges.push_back(std::move(exchange.value()));
+  }
+  if (device->has_graphs()) ws.graphs = std::make_unique<ComputeGraphs>(device);
   ws.items = items;
   ws.device = std::move(device);
   return ws;
 }
 
-Status AcdClip::encode_images(Workspace& ws, const std::vector<ImageRequest>& requests,
-                              bool vectors, const Cancelled& cancelled,
-                              std::vector<ImageResult>& out) const {
-  const ModelConfig& c = config_;
+size_t AcdClip::Workspace::bytes() const {
+  int64_t bytes = device ? device->live_bytes() : 0;
+  for (const Exchange& exchange : exchanges) {
+    if (exchange.io() != device) bytes += exchange.io()->live_bytes();
+  }
+  return static_cast<size_t>(bytes);
+}
+
+Status AcdClip::compute(Workspace& ws, Exchange& exchange,
+                        const std::vector<ImageRequest>& requests, bool vectors,
+                        const Cancelled& cancelled) const {
   const auto items = static_cast<int64_t>(requests.size());
   ACD_ASSERT(items <= ws.items);
-  if (vectors && ws.vectors.size() == 0) {
-    const auto make = [&](int64_t count, Floats& to) {
-      return keep(Floats::make(ws.device, static_cast<size_t>(ws.items * count)), to);
-    };
-    ACD_RETURN_IF_ERROR(make(c.groups * 2 * c.patches(), ws.logits));
-    ACD_RETURN_IF_ERROR(make(c.groups * c.patches() * c.embed_dim, ws.vectors));
+  if (vectors) ACD_RETURN_IF_ERROR(exchange.make_vectors());
+  ACD_RETURN_IF_ERROR(exchange.put_texts(requests));
+  ACD_RETURN_IF_ERROR(ws.device->wait_for(*exchange.io()));
+  const ImageRequest& first = requests.front();
+  const bool alike = std::all_of(requests.begin(), requests.end(),
+                                 [&](const ImageRequest& r) { return blurred_alike(r, first); });
+  // One that times its operations waits for each of them, which a graph cannot.
+  const bool small = static_cast<double>(items) * config_.flop_per_image() <= kGraphFlop;
+  if (ws.graphs && small && alike && !vectors && !StageClock::current()) {
+    if (cancelled && cancelled()) return aborted();
+    const ComputeGraphs::Key key = {exchange.outputs.data(), items,
+                                    first.text ? first.blur_taps : 0, first.blur_sigma};
+    ACD_RETURN_IF_ERROR(
+        ws.graphs->run(key, [&] { return forward(ws, exchange, requests, false, nullptr); }));
+  } else {
+    ACD_RETURN_IF_ERROR(forward(ws, exchange, requests, vectors, cancelled));
   }
-  ACD_RETURN_IF_ERROR(upload_text(ws, requests));
-  ACD_RETURN_IF_ERROR(run_vision(ws, items, vectors, cancelled));
-  ACD_RETURN_IF_ERROR(fuse_maps(ws, requests, vectors));
-  return download(ws, requests, vectors, out);
+  return exchange.io()->wait_for(*ws.device);
 }
 
-// The texts' columns one behind the other, [2G, E]; zeros where there is no text.
-Status AcdClip::upload_text(Workspace& ws, const std::vector<ImageRequest>& requests) const {
-  const int64_t g = config_.groups, e = config_.embed_dim;
-  std::vector<float>& columns = ws.host.text;
-  columns.assign(requests.size() * static_cast<size_t>(2 * g * e), 0.0f);
-  float* to = columns.data();
-  for (const ImageRequest& request : requests) {
-    for (int64_t j = 0; request.text && j < g; ++j) {
-      for (int64_t i = 0; i < e; ++i) {
-        for (int64_t k = 0; k < 2; ++k) to[(2 * j + k) * e + i] = request.text[(j * e + i) * 2 + k];
-      }
-    }
-    to += 2 * g * e;
-  }
-  return ws.device->upload(ws.text.data(), columns.data(), columns.size() * sizeof(float));
+Status AcdClip::forward(Workspace& ws, Exchange& exchange,
+                        const std::vector<ImageRequest>& requests, bool vectors,
+                        const Cancelled& cancelled) const {
+  ACD_RETURN_IF_ERROR(
+      run_vision(ws, exchange, static_cast<int64_t>(requests.size()), vectors, cancelled));
+  return fuse_maps(ws, exchange, requests, vectors);
 }
 
-Status AcdClip::run_vision(Workspace& ws, int64_t items, bool vectors,
+Status AcdClip::run_vision(Workspace& ws, Exchange& exchange, int64_t items, bool vectors,
                            const Cancelled& cancelled) const {
   const ModelConfig& c = config_;
   const int64_t d = c.vision_width, n = c.patches(), t = n + 1, g = c.groups, e = c.embed_dim;
   const int64_t patch_columns = 3 * c.patch_size * c.patch_size;
-  auto* rows =
-      ws.patches.size() > 0 ? ws.patches.data() : reinterpret_cast<float*>(ws.tower.hidden.data());
-  ACD_RETURN_IF_ERROR(
-      ws.device->patchify({ws.image.data(), rows, items, c.image_size, c.patch_size}));
+  float* rows = exchange.rows.data();
+  if (!rows) {
+    rows = ws.patches.size() > 0 ? ws.patches.data()
+                                 : reinterpret_cast<float*>(ws.tower.hidden.data());
+    ACD_RETURN_IF_ERROR(
+        ws.device->patchify({exchange.images.data(), rows, items, c.image_size, c.patch_size}));
+  }
   float* x = ws.tower.x.data();
   LinearParams embed{rows, patch_columns, patch_embed_.packed(), x + d, d, n};
   embed.batch = items;
@@ -249,25 +260,25 @@ Status AcdClip::run_vision(Workspace& ws, int64_t items, bool vectors,
     if (group < 0) continue;
     const ImageAdapterGroup& adapter = image_groups_[static_cast<size_t>(group)];
     ACD_RETURN_IF_ERROR(run_conv_lora(*ws.device, c, adapter, ws.adapter, x, items));
-    const HeadOutputs out = {ws.seg_mean.data() + group * e, ws.outputs.data() + group * e,
+    const HeadOutputs out = {ws.seg_mean.data() + group * e, exchange.outputs.data() + group * e,
                              ws.dots.data() + group * n * 2 * g,
-                             vectors ? ws.vectors.data() + group * n * e : nullptr};
+                             vectors ? exchange.vectors.data() + group * n * e : nullptr};
     ACD_RETURN_IF_ERROR(
-        run_heads(*ws.device, c, adapter, ws.adapter, x, items, ws.text.data(), out));
+        run_heads(*ws.device, c, adapter, ws.adapter, x, items, exchange.text.data(), out));
   }
   return Status();
 }
 
 // Neighbours that are blurred alike are one call; images without a text have no map.
-Status AcdClip::fuse_maps(Workspace& ws, const std::vector<ImageRequest>& requests,
-                          bool vectors) const {
+Status AcdClip::fuse_maps(Workspace& ws, Exchange& exchange,
+                          const std::vector<ImageRequest>& requests, bool vectors) const {
   const ModelConfig& c = config_;
   const int64_t g = c.groups, n = c.patches(), s = c.image_size;
   const auto items = static_cast<int64_t>(requests.size());
   const auto has_text = [](const ImageRequest& r) { return r.text != nullptr; };
   if (std::none_of(requests.begin(), requests.end(), has_text)) return Status();
   const OutputLayout at(c, items);
-  float* out = ws.outputs.data();
+  float* out = exchange.outputs.data();
   std::vector<GateWeights> weights;
   for (const ImageAdapterGroup& w : image_groups_)
     weights.push_back({w.gate_w1.data(), w.gate_b1.data(), w.gate_w2.data(), w.gate_b2.data()});
@@ -282,7 +293,7 @@ Status AcdClip::fuse_maps(Workspace& ws, const std::vector<ImageRequest>& reques
                     1,
                     out + at.map,
                     out + at.max,
-                    vectors ? ws.logits.data() : nullptr};
+                    vectors ? exchange.logits.data() : nullptr};
   all.batch_dots = g * n * 2 * g;
   all.batch_gates = g * g * 2;
   all.batch_map = s * s;
@@ -290,64 +301,14 @@ Status AcdClip::fuse_maps(Workspace& ws, const std::vector<ImageRequest>& reques
   all.batch_logits = g * 2 * n;
   for (int64_t first = 0, end; first < items; first = end) {
     const ImageRequest& request = requests[static_cast<size_t>(first)];
-    for (end = first + 1; end < items; ++end) {
-      const ImageRequest& next = requests[static_cast<size_t>(end)];
-      if (!next.text != !request.text || next.blur_taps != request.blur_taps ||
-          next.blur_sigma != request.blur_sigma)
-        break;
-    }
+    end = first + 1;
+    while (end < items && blurred_alike(requests[static_cast<size_t>(end)], request)) ++end;
     if (!request.text) continue;
     FuseMapParams run = fuse_map_item(all, first);
     run.batch = end - first;
     run.taps = request.blur_taps;
     run.sigma = request.blur_sigma;
     ACD_RETURN_IF_ERROR(ws.device->fuse_map(run));
-  }
-  return Status();
-}
-
-Status AcdClip::download(Workspace& ws, const std::vector<ImageRequest>& requests, bool vectors,
-                         std::vector<ImageResult>& out) const {
-  const ModelConfig& c = config_;
-  const int64_t g = c.groups, e = c.embed_dim, n = c.patches(), s = c.image_size;
-  const auto items = static_cast<int64_t>(requests.size());
-  const auto has_text = [](const ImageRequest& r) { return r.text != nullptr; };
-  const bool maps = std::any_of(requests.begin(), requests.end(), has_text);
-  const OutputLayout at(c, items);
-  // Where the device's memory is the host's, results are read where the last kernel wrote them.
-  const auto fetch = [&](const Floats& from, int64_t count, std::vector<float>& host,
-                         const float** to) -> Status {
-    *to = from.data();
-    if (!ws.device->has_streams()) return Status();
-    if (host.size() < from.size()) host.resize(from.size());
-    *to = host.data();
-    return ws.device->download(host.data(), from.data(),
-                               static_cast<size_t>(count) * sizeof(float));
-  };
-  const float *outputs = nullptr, *seg_vectors = nullptr, *logits = nullptr;
-  ACD_RETURN_IF_ERROR(fetch(ws.outputs, maps ? at.end : at.gates, ws.host.outputs, &outputs));
-  if (vectors)
-    ACD_RETURN_IF_ERROR(fetch(ws.vectors, items * g * n * e, ws.host.vectors, &seg_vectors));
-  if (vectors && maps)
-    ACD_RETURN_IF_ERROR(fetch(ws.logits, items * g * 2 * n, ws.host.logits, &logits));
-  out.assign(requests.size(), ImageResult());
-  for (int64_t item = 0; item < items; ++item) {
-    const ImageRequest& request = requests[static_cast<size_t>(item)];
-    ImageResult& r = out[static_cast<size_t>(item)];
-    r.det_features = outputs + at.det_mean + item * g * e;
-    if (vectors) r.seg_vectors = seg_vectors + item * g * n * e;
-    if (!request.text) continue;
-    r.map = outputs + at.map + item * s * s;
-    r.map_max = outputs[at.max + item];
-    r.gates = outputs + at.gates + item * g * g * 2;
-    if (vectors) r.group_logits = logits + item * g * 2 * n;
-    double sum[2] = {0, 0};
-    for (int64_t i = 0; i < g * e; ++i) {
-      for (int k = 0; k < 2; ++k) sum[k] += double{r.det_features[i]} * request.text[i * 2 + k];
-    }
-    for (int k = 0; k < 2; ++k)
-      r.det_logits[k] = static_cast<float>(sum[k] /= static_cast<double>(g));
-    r.cls = 1.0 / (1.0 + std::exp(sum[0] - sum[1]));
   }
   return Status();
 }

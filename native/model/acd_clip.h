@@ -6,7 +6,9 @@
 #include <memory>
 #include <vector>
 
+#include "model/compute_graphs.h"
 #include "model/config.h"
+#include "model/exchange.h"
 #include "model/image_adapter.h"
 #include "model/transformer.h"
 #include "model/weight_reader.h"
@@ -22,25 +24,6 @@ struct TextGroup {
   NormWeights norm;
 };
 
-struct ImageRequest {
-  const float* text = nullptr;  // [G, E, 2] host memory, or null: embedding only
-  int64_t blur_taps = 1;
-  float blur_sigma = 1;
-};
-
-// Of one image. The arrays are the workspace's, in host memory, until its next batch; null where
-// they were not asked for.
-struct ImageResult {
-  const float* det_features = nullptr;  // [G, E]
-  const float* map = nullptr;           // [S, S]; this and what follows only with a text
-  float map_max = 0;
-  double cls = 0;  // p(abnormal) of the detection logits
-  float det_logits[2] = {0, 0};
-  const float* gates = nullptr;         // [G, G, 2]
-  const float* group_logits = nullptr;  // [G, 2, N], of a batch with vectors
-  const float* seg_vectors = nullptr;   // [G, N, E], of a batch with vectors
-};
-
 class AcdClip {
  public:
   static Result<std::shared_ptr<const AcdClip>> load(std::shared_ptr<Device> device,
@@ -51,32 +34,33 @@ class AcdClip {
   const std::shared_ptr<Device>& device() const { return device_; }
   size_t weight_bytes() const { return weight_bytes_; }
 
-  // Activations for up to `items` images, made once and reused.
+  // Activations for up to `items` images, made once and reused, and one or more exchanges: while
+  // one batch is computed, another one's exchange may be filled and a third one's fetched.
   struct Workspace {
     std::shared_ptr<Device> device;  // that computes in it
     int64_t items = 0;
-    Floats image;    // [items, 3, S, S], filled by the caller
-    Floats patches;  // [items, N, 3 p p]; empty where tower.hidden has room for them
+    Floats patches;  // [items, N, 3 p p]; empty where the exchanges have rows, or tower.hidden room
     TowerActivations tower;
     AdapterActivations adapter;
-    Floats text;      // [items, 2G, E]
     Floats dots;      // [items, G, N, 2G]
     Floats seg_mean;  // [items, G, E]
-    Floats outputs;   // what every batch takes to the host, in one piece: see OutputLayout
-    Floats logits;    // [items, G, 2, N]; only when asked for, as the next
-    Floats vectors;   // [items, G, N, E]
-    // The same in host memory; `outputs` stays empty where the device's memory is the host's.
-    struct Host {
-      std::vector<float> text, outputs, logits, vectors;
-    } host;
+    std::vector<Exchange> exchanges;
+    std::unique_ptr<ComputeGraphs> graphs;  // of small batches; null where the device has none
+    // Device memory of all that was made for it.
+    size_t bytes() const;
   };
-  // device: the model's own, or a fork of it: then the work runs on a stream of its own.
-  Result<Workspace> make_workspace(std::shared_ptr<Device> device, int64_t items) const;
+  // device: the model's own, or a fork of it: then the work runs on a stream of its own. On a
+  // device without streams one exchange is all that is ever used.
+  Result<Workspace> make_workspace(std::shared_ptr<Device> device, int64_t items,
+                                   int exchanges = 1) const;
 
-  // ws.image holds `requests.size()` normalised images. vectors: also seg vectors and group logits.
-  // Every image's result has the same bytes whatever else is in the batch.
-  Status encode_images(Workspace& ws, const std::vector<ImageRequest>& requests, bool vectors,
-                       const Cancelled& cancelled, std::vector<ImageResult>& out) const;
+  // Computes what was put into the exchange of `ws` for `requests.size()` images; Exchange::fetch
+  // waits for it. vectors: also seg vectors and group logits. On the CPU every image's result has
+  // the same bytes whatever else is in the batch. After a failure the device may still be at work
+  // on the exchange: synchronize before it is used again. Small batches are graphs from their
+  // second time on; `cancelled` is then asked once, before the launch.
+  Status compute(Workspace& ws, Exchange& exchange, const std::vector<ImageRequest>& requests,
+                 bool vectors, const Cancelled& cancelled) const;
 
   // tokens [prompts, length] -> adapted end-of-text features [G, prompts, W], host memory.
   Status encode_text(const std::shared_ptr<Device>& device, const std::vector<int32_t>& tokens,
@@ -88,11 +72,12 @@ class AcdClip {
   Status load_vision(WeightReader& reader);
   Status load_text(WeightReader& reader);
   Status load_token_table(WeightReader& reader);
-  Status run_vision(Workspace& ws, int64_t items, bool vectors, const Cancelled& cancelled) const;
-  Status upload_text(Workspace& ws, const std::vector<ImageRequest>& requests) const;
-  Status fuse_maps(Workspace& ws, const std::vector<ImageRequest>& requests, bool vectors) const;
-  Status download(Workspace& ws, const std::vector<ImageRequest>& requests, bool vectors,
-                  std::vector<ImageResult>& out) const;
+  Status forward(Workspace& ws, Exchange& exchange, const std::vector<ImageRequest>& requests,
+                 bool vectors, const Cancelled& cancelled) const;
+  Status run_vision(Workspace& ws, Exchange& exchange, int64_t items, bool vectors,
+                    const Cancelled& cancelled) const;
+  Status fuse_maps(Workspace& ws, Exchange& exchange, const std::vector<ImageRequest>& requests,
+                   bool vectors) const;
 
   ModelConfig config_;
   std::shared_ptr<Device> device_;

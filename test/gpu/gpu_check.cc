@@ -10,11 +10,13 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <future>
 #include <string>
 #include <vector>
 
 #include "backend/cuda_plugin.h"
 #include "core/half.h"
+#include "infer/session.h"
 #include "random_model.h"
 #include "reference_device.h"
 
@@ -387,12 +389,14 @@ Outcome run_model(const RandomModel& weights, const DevicePtr& device, const Mod
   auto ws = must(model->make_workspace(stream, items));
   const auto images =
       random_floats(static_cast<size_t>(items * 3 * c.image_size * c.image_size), 13, 2);
-  must(stream->upload(ws.image.data(), images.data(), images.size() * sizeof(float)));
+  Exchange& exchange = ws.exchanges.front();
+  for (int64_t i = 0; i < items; ++i)
+    must(exchange.put_tensor(i, images.data() + i * 3 * c.image_size * c.image_size));
   const auto text = text_of(c);
+  const std::vector<ImageRequest> requests(static_cast<size_t>(items), {text.data(), 7, 1});
   std::vector<ImageResult> results;
-  must(model->encode_images(
-      ws, std::vector<ImageRequest>(static_cast<size_t>(items), {text.data(), 7, 1}), false,
-      nullptr, results));
+  must(model->compute(ws, exchange, requests, false, nullptr));
+  must(exchange.fetch(requests, false, results));
   Outcome out;
   for (const ImageResult& r : results) {
     out.maps.insert(out.maps.end(), r.map, r.map + c.image_size * c.image_size);
@@ -412,6 +416,68 @@ double largest_difference(const std::vector<float>& a, const std::vector<float>&
     worst = difference <= worst ? worst : difference;
   }
   return worst;
+}
+
+// ---------------------------------------------------------------------------- sessions
+
+DetectJob picture_job(int seed, int64_t width, int64_t height, const std::vector<float>& text,
+                      float* map) {
+  DetectJob job;
+  job.picture.width = width;
+  job.picture.height = height;
+  job.picture.pixels.resize(static_cast<size_t>(width * height * 3));
+  uint32_t state = static_cast<uint32_t>(seed) * 2654435761u + 1;
+  for (auto& v : job.picture.pixels)
+    v = static_cast<uint8_t>((state = state * 1664525u + 1013904223u) >> 24);
+  job.text = text;
+  job.map_out = map;
+  job.blur_taps = seed % 5 == 1 ? 3 : 7;
+  return job;
+}
+
+// Pictures of several sizes, all at once; their maps one behind the other.
+std::vector<float> run_session(Session& session, const std::vector<float>& text, int count) {
+  const ModelConfig& c = session.config();
+  const int64_t sizes[][2] = {
+      {97, 61}, {c.image_size, c.image_size}, {2, 301}, {640, 480}, {97, 61}};
+  const auto area = static_cast<size_t>(c.image_size * c.image_size);
+  std::vector<float> maps(area * static_cast<size_t>(count));
+  std::vector<std::promise<Status>> done(static_cast<size_t>(count));
+  for (int i = 0; i < count; ++i) {
+    auto* promise = &done[static_cast<size_t>(i)];
+    must(session.submit(picture_job(i, sizes[i % 5][0], sizes[i % 5][1], text,
+                                    maps.data() + area * static_cast<size_t>(i)),
+                        [promise](Status status, Detection&&) { promise->set_value(status); }));
+  }
+  for (auto& promise : done) must(promise.get_future().get());
+  return maps;
+}
+
+// Whole pictures in, maps out: preparation, overlapping batches and graphs.
+void check_session(const DevicePtr& cuda, bool tiny) {
+  const ModelConfig c = small_config();
+  const RandomModel weights(c);
+  const auto text = text_of(c);
+  const int count = tiny ? 7 : 60;
+  Session host(must(weights.load(reference_device(), Precision::kFp32)), 256);
+  Session session(must(weights.load(cuda, Precision::kFp32)), 256);
+  const auto expected = run_session(host, text, count);
+  for (int round = 0; round < 3; ++round) {
+    report("session, round " + std::to_string(round),
+           largest_difference(run_session(session, text, count), expected), 1e-4);
+    for (int i = 0; i < 3; ++i) {
+      const auto one = run_session(session, text, 1);
+      report("session alone",
+             largest_difference(one, {expected.begin(),
+                                      expected.begin() + static_cast<std::ptrdiff_t>(one.size())}),
+             1e-4);
+    }
+  }
+  if (!session.graph_fault().empty()) {
+    ++g_failed;
+    std::printf("{\"check\": \"session graphs\", \"ok\": false, \"why\": \"%s\"}\n",
+                session.graph_fault().c_str());
+  }
 }
 
 void check_model(const DevicePtr& cuda) {
@@ -512,14 +578,56 @@ void bench_model(const DevicePtr& cuda) {
           random_floats(static_cast<size_t>(items * 3 * c.image_size * c.image_size), 13, 2);
       const std::vector<ImageRequest> requests(static_cast<size_t>(items), {text.data(), 7, 1});
       std::vector<ImageResult> results;
+      Exchange& exchange = ws.exchanges.front();
       const double t = median_seconds(7, [&] {
-        must(stream->upload(ws.image.data(), images.data(), images.size() * sizeof(float)));
-        must(model->encode_images(ws, requests, false, nullptr, results));
+        for (int64_t i = 0; i < items; ++i)
+          must(exchange.put_tensor(i, images.data() + i * 3 * c.image_size * c.image_size));
+        must(model->compute(ws, exchange, requests, false, nullptr));
+        must(exchange.fetch(requests, false, results));
       });
       const std::string name =
           std::string("ours, ") + precision_name(precision) + ", B = " + std::to_string(items);
       measure(name, static_cast<double>(items) / t, "images/s");
       if (items == 1) measure(name + ", latency", 1000 * t, "ms");
+    }
+  }
+}
+
+// From RGB pictures of 1024 x 1024 to maps in the host's memory, as callers have it.
+void bench_session(const DevicePtr& cuda) {
+  const ModelConfig c = vit_l_config();
+  const RandomModel weights(c);
+  const auto text = text_of(c);
+  Session session(must(weights.load(cuda, Precision::kBf16)), 1024);
+  const auto area = static_cast<size_t>(c.image_size * c.image_size);
+  std::vector<float> maps(area * 96);
+  const auto run = [&](int count) {
+    std::vector<DetectJob> jobs;
+    for (int i = 0; i < count; ++i) {
+      jobs.push_back(picture_job(i, 1024, 1024, text, maps.data() + area * static_cast<size_t>(i)));
+      jobs.back().blur_taps = 7;
+    }
+    std::vector<std::promise<Status>> done(static_cast<size_t>(count));
+    const double t = seconds_of([&] {
+      for (int i = 0; i < count; ++i) {
+        auto* promise = &done[static_cast<size_t>(i)];
+        must(session.submit(std::move(jobs[static_cast<size_t>(i)]),
+                            [promise](Status status, Detection&&) { promise->set_value(status); }));
+      }
+      for (auto& promise : done) must(promise.get_future().get());
+    });
+    return t;
+  };
+  for (int count : {1, 96}) {
+    std::vector<double> times;
+    for (int i = 0; i < (count == 1 ? 30 : 5); ++i) times.push_back(run(count));
+    std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2),
+                     times.end());
+    const double t = times[times.size() / 2];
+    if (count == 1) {
+      measure("session bf16, one picture, latency", 1000 * t, "ms");
+    } else {
+      measure("session bf16, pictures of 1024 x 1024", count / t, "images/s");
     }
   }
 }
@@ -542,12 +650,15 @@ int main(int argc, char** argv) {
   } else if (what == "tiny") {
     check_ops(cuda, true);
     check_model(cuda);
+    check_session(cuda, true);
   } else if (what == "model") {
     check_model(cuda);
+    check_session(cuda, false);
   } else if (what == "bench") {
     bench_products(cuda);
     bench_attention(cuda);
     bench_model(cuda);
+    bench_session(cuda);
   } else {
     std::fprintf(stderr, "acd_gpu_check ops | tiny | model | bench\n");
     return 2;

@@ -233,22 +233,42 @@ TEST_CASE("a sticky error loses the device, and every later call says so in unde
   device->release(memory, 64);
 }
 
+TEST_CASE(
+    "a stream waits for another one by an event that is made once, and the caller waits for none") {
+  FakeCuda::get().reset();
+  {
+    const auto device = fake_device();
+    const auto one = device->fork().value(), two = device->fork().value();
+    const int events = FakeCuda::get().open_handles();
+    for (int i = 0; i < 3; ++i) CHECK(one->wait_for(*two).ok());
+    CHECK(one->wait_for(*one).ok());
+    CHECK(FakeCuda::get().open_handles() == events + 1);
+    CHECK(FakeCuda::get().calls("record") == 3);
+    CHECK(FakeCuda::get().calls("wait_in_stream") == 3);
+    CHECK(FakeCuda::get().calls("wait_for_event") == 0);
+    CHECK(FakeCuda::get().calls("synchronize") == 0);
+  }
+  CHECK(FakeCuda::get().open_handles() == 0);
+}
+
 TEST_CASE("every function of the runtime may fail once: an error, and then all is well") {
   for (const char* function :
        {"set_device", "malloc_device", "malloc_pinned", "copy", "create_event", "record",
-        "wait_for_event", "synchronize", "kernel"}) {
+        "wait_for_event", "wait_in_stream", "synchronize", "kernel"}) {
     for (int error : {kOutOfMemory, kInvalidValue}) {
       CAPTURE(function);
       CAPTURE(error);
       FakeCuda::get().reset();
       {
         const auto device = fake_device();
+        const auto other = device->fork().value();
         const auto use = [&]() -> Status {
           auto array = DeviceArray<float>::make(device, 4096);
           ACD_RETURN_IF_ERROR(array.status());
           std::vector<float> host(4096, 1.5f);
           ACD_RETURN_IF_ERROR(device->upload(array.value().data(), host.data(), 4096 * 4));
           ACD_RETURN_IF_ERROR(device->layer_norm({}));
+          ACD_RETURN_IF_ERROR(device->wait_for(*other));
           ACD_RETURN_IF_ERROR(device->synchronize());
           return device->download(host.data(), array.value().data(), 4096 * 4);
         };

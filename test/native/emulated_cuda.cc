@@ -18,6 +18,7 @@
 #include "ops/linear/linear_cuda.h"
 #include "ops/lora_blend/lora_blend_cuda.h"
 #include "ops/patchify/patchify_cuda.h"
+#include "ops/preprocess/preprocess_cuda.h"
 
 namespace acd::test {
 namespace {
@@ -165,6 +166,7 @@ Result<std::shared_ptr<Device>> make_emulated_cuda_device(int order) {
   table.head = entry<HeadParams, head_emulated>;
   table.gate = entry<GateParams, gate_cuda>;
   table.fuse_map = entry<FuseMapParams, fuse_map_cuda>;
+  table.preprocess = entry<PreprocessParams, preprocess_cuda>;
   table.check_precision = [](void* self, Precision precision) {
     if (precision != Precision::kInt8) return 0;
     static_cast<EmulatedCuda*>(self)->error = "CUDA has no int8";

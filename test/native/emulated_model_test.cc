@@ -36,12 +36,14 @@ Outcome run(const std::shared_ptr<Device>& device, Precision precision) {
   const auto stream = must(device->fork());
   auto ws = must(model->make_workspace(stream, 2));
   const acd::test::Floats images = noise(2 * 3 * c.image_size * c.image_size, 5, 2.0f);
-  const auto bytes = static_cast<size_t>(images.size()) * sizeof(float);
-  REQUIRE(stream->upload(ws.image.data(), images.data(), bytes).ok());
+  Exchange& exchange = ws.exchanges.front();
+  for (int64_t i = 0; i < 2; ++i)
+    REQUIRE(exchange.put_tensor(i, images.data() + i * 3 * c.image_size * c.image_size).ok());
   const acd::test::Floats text = noise(c.groups * c.embed_dim * 2, 7, 0.1f);
   std::vector<ImageResult> results;
   const std::vector<ImageRequest> requests(2, ImageRequest{text.data(), 7, 1});
-  REQUIRE(model->encode_images(ws, requests, false, nullptr, results).ok());
+  REQUIRE(model->compute(ws, exchange, requests, false, nullptr).ok());
+  REQUIRE(exchange.fetch(requests, false, results).ok());
   Outcome out;
   for (const ImageResult& r : results) {
     out.map.insert(out.map.end(), r.map, r.map + c.image_size * c.image_size);

@@ -115,7 +115,8 @@ const CudaRuntime& FakeCuda::runtime() const {
         fake().last_error_ = 0;
         return error;
       },
-      [](int error) { return error == 700 ? "an illegal memory access" : "an error"; }};
+      [](int error) { return error == 700 ? "an illegal memory access" : "an error"; },
+      [](void*, void*) { return fake().enter("wait_in_stream"); }};
   return table;
 }
 

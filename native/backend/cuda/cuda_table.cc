@@ -14,6 +14,7 @@
 #include "ops/linear/linear_cuda.h"
 #include "ops/lora_blend/lora_blend_cuda.h"
 #include "ops/patchify/patchify_cuda.h"
+#include "ops/preprocess/preprocess_cuda.h"
 
 namespace acd {
 namespace {
@@ -196,6 +197,7 @@ BackendTable cuda_table() {
   ACD_CUDA_ENTRY(lora_blend, LoraBlendParams);
   ACD_CUDA_ENTRY(gate, GateParams);
   ACD_CUDA_ENTRY(fuse_map, FuseMapParams);
+  ACD_CUDA_ENTRY(preprocess, PreprocessParams);
   return table;
 }
 
@@ -217,6 +219,7 @@ std::string missing_kernels(const BackendTable& table) {
   need(table.head, "head");
   need(table.gate, "gate");
   need(table.fuse_map, "fuse_map");
+  need(table.preprocess, "preprocess");
   return missing;
 }
 

@@ -84,7 +84,10 @@ const CudaRuntime& cudart_runtime() {
       },
       [](void* graph) -> int { return cudaGraphExecDestroy(graph_of(graph)); },
       []() -> int { return cudaGetLastError(); },
-      [](int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }};
+      [](int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); },
+      [](void* stream, void* event) -> int {
+        return cudaStreamWaitEvent(stream_of(stream), event_of(event), 0);
+      }};
   return runtime;
 }
 

@@ -32,6 +32,28 @@ Status preprocess_rgb8(const uint8_t* src, int w, int h, int size, float* dst,
 // Rows y0 <= y < y1 of the normalisation alone: rgb u8 [size, size, 3], dst f32 [3, size, size].
 void normalise_rows_rgb8(const uint8_t* rgb, int size, float* dst, int y0, int y1);
 
+// One axis of the resize in device memory: bicubic_axis (ops/resize). `first` is null where the
+// axis keeps its length.
+struct DeviceAxis {
+  const int32_t* first;
+  const int32_t* count;
+  const int32_t* weights;  // [out, taps]
+  int taps;
+};
+
+// The same as an operation of a device, into the rows of the patch product (patchify.h): rows f32
+// [g * g, 3 * patch * patch], g = size / patch, with the bits of preprocess_rgb8 and patchify.
+struct PreprocessParams {
+  const uint8_t* pixels;  // [height, width, 3]
+  int64_t width;
+  int64_t height;
+  DeviceAxis across;  // width -> size
+  DeviceAxis down;    // height -> size
+  int64_t size;
+  int64_t patch;
+  float* rows;
+};
+
 // The meaning in plain loops; linked into tests only.
 void preprocess_rgb8_ref(const uint8_t* src, int w, int h, int size, float* dst);
 

@@ -141,3 +141,14 @@ int preprocess(void* stream, const PreprocessArgs& a) {
 }
 
 }  // namespace acd::cuda
+
+int acd::preprocess_cuda(const CudaLaunch& cuda, const PreprocessParams& p) {
+  const int w = static_cast<int>(p.width), h = static_cast<int>(p.height);
+  const int size = static_cast<int>(p.size);
+  const size_t bytes = cuda::preprocess_scratch_bytes(w, h, size);
+  void* middle = bytes > 0 ? cuda.scratch(cuda.owner, bytes) : nullptr;
+  if (bytes > 0 && !middle) return cuda::kMemoryAllocation;
+  return cuda::preprocess(cuda.stream,
+                          {p.pixels, w, h, p.across, p.down, static_cast<uint8_t*>(middle), size,
+                           static_cast<int>(p.patch), p.rows, cuda::Number::kF32});
+}

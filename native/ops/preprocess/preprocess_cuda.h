@@ -6,17 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "backend/cuda/cuda_launch.h"
 #include "backend/cuda/numbers.h"
 
-namespace acd::cuda {
+namespace acd {
 
-// One axis of the resize; `first` null where the axis keeps its length.
-struct DeviceAxis {
-  const int32_t* first;
-  const int32_t* count;
-  const int32_t* weights;  // [out, taps]
-  int taps;
-};
+int preprocess_cuda(const CudaLaunch& cuda, const PreprocessParams& p);
+
+namespace cuda {
 
 struct PreprocessArgs {
   const uint8_t* src;  // [h, w, 3]
@@ -37,4 +34,5 @@ size_t preprocess_scratch_bytes(int w, int h, int size);
 // Returns cudaError_t.
 int preprocess(void* stream, const PreprocessArgs& a);
 
-}  // namespace acd::cuda
+}  // namespace cuda
+}  // namespace acd

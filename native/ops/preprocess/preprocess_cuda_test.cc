@@ -30,7 +30,7 @@ std::vector<uint8_t> picture(const Case& c) {
   return bytes;
 }
 
-cuda::DeviceAxis device_axis(const BicubicAxis& axis, bool is_needed) {
+DeviceAxis device_axis(const BicubicAxis& axis, bool is_needed) {
   if (!is_needed) return {};
   return {axis.first.data(), axis.count.data(), axis.weights.data(), axis.taps};
 }

@@ -24,6 +24,15 @@ CudaStream::~CudaStream() {
   context_.runtime().synchronize(handle_);
   context_.pool().release(handle_, scratch_);
   context_.pool().forget_stream(handle_);
+  if (mark_) context_.runtime().destroy_event(mark_);
+}
+
+Status CudaStream::mark(void** event) {
+  const CudaRuntime& runtime = context_.runtime();
+  if (!mark_)
+    ACD_RETURN_IF_ERROR(context_.errors().check(runtime.create_event(&mark_), "making an event"));
+  *event = mark_;
+  return context_.errors().check(runtime.record(mark_, handle_), "recording an event");
 }
 
 void* CudaStream::scratch(size_t bytes) {
@@ -135,6 +144,15 @@ BackendTable CudaContext::base_table(std::unique_ptr<CudaContext> owned, Backend
     CudaContext& c = context(self);
     return coded_cuda(c.with_stream(stream, [&](CudaStream& s) {
       return c.errors().check(c.runtime().synchronize(s.handle()), "waiting for a stream");
+    }));
+  };
+  table.wait_for = [](void* self, void* stream, void* other) {
+    CudaContext& c = context(self);
+    void* event = nullptr;
+    const Status marked = c.with_stream(other, [&](CudaStream& s) { return s.mark(&event); });
+    if (!marked.ok()) return coded_cuda(marked);
+    return coded_cuda(c.with_stream(stream, [&](CudaStream& s) {
+      return c.errors().check(c.runtime().wait_in_stream(s.handle(), event), "ordering streams");
     }));
   };
   table.create_stream = [](void* self, void** out) {

@@ -40,6 +40,8 @@ class CudaStream {
   void clear_failure() { failure_ = Status(); }
   // While a graph is captured nothing may be allocated.
   bool capturing = false;
+  // Records where the stream is now; the event is the stream's.
+  Status mark(void** event);
 
  private:
   CudaContext& context_;
@@ -48,6 +50,7 @@ class CudaStream {
   Staging staging_;
   void* scratch_ = nullptr;
   size_t scratch_bytes_ = 0;
+  void* mark_ = nullptr;
   Status failure_;
 };
 

@@ -30,6 +30,7 @@ struct CudaRuntime {
   int (*destroy_graph)(void* graph);
   int (*last_error)();  // and clears it, unless it is sticky
   const char* (*error_text)(int error);
+  int (*wait_in_stream)(void* stream, void* event);  // the stream waits, the caller does not
 };
 
 }  // namespace acd
