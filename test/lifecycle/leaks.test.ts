@@ -54,6 +54,38 @@ test('the same check catches a leak of 256 KiB a cycle', async () => {
   expect(mb).toBeGreaterThan(BOUND_MB);
 });
 
+test('pixels that are lent to a waiting picture stay, whatever the collector does', async () => {
+  const outcome = await run(
+    `const side = 300;
+    const spec = await specOf();
+    const model = await lib('binding').native().load(spec, () => {}).result;
+    const job = { ...jobOf(spec.config), width: side, height: side, lent: true };
+    const pictures = [1, 2, 3].map((seed) => picture(seed, side).data);
+    // No frame that waits holds the copy.
+    const submit = (at) => model.detect({ ...job, pixels: pictures[at].slice() }).result;
+    const detect = async (at) => (await submit(at)).score;
+    const expected = [await detect(0), await detect(1), await detect(2)];
+    let wrong = 0;
+    for (let round = 0; round < 5; round++) {
+      const waiting = Array.from({ length: 12 }, async (_, i) => {
+        if ((await detect(i % 3)) !== expected[i % 3]) wrong++;
+      });
+      let settled = false;
+      const all = Promise.all(waiting).then(() => { settled = true; });
+      while (!settled) {
+        global.gc();
+        for (let i = 0; i < 4; i++) new Uint8Array(side * side * 3).fill(255);
+        await sleep(0);
+      }
+      await all;
+    }
+    await model.dispose();
+    answer({ wrong, distinct: new Set(expected).size });`,
+    { execArgv: ['--expose-gc'] },
+  );
+  expect(fine(outcome)).toEqual({ wrong: 0, distinct: 3 });
+});
+
 test('500 calls, failed and cancelled ones among them, leave nothing behind', async () => {
   const outcome = await run(
     `${MEASURE}

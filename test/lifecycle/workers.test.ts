@@ -43,7 +43,7 @@ test.each([
   ['load', 'for (;;) await (await native.load(spec, () => {}).result).dispose();'],
   [
     'inference',
-    'const m = await native.load(spec, () => {}).result; for (;;) await Promise.all([m.detect(job).result, m.detect(job).result, m.encodeText(new Int32Array(16).fill(7), 2, 8).result]);',
+    'const m = await native.load(spec, () => {}).result; for (;;) await Promise.all([m.detect(job).result, m.detect({ ...job, lent: true }).result, m.encodeText(new Int32Array(16).fill(7), 2, 8).result]);',
   ],
 ])('a worker may be terminated during %s at any moment, 60 times', async (_, body) => {
   const outcome = await run(`${WORKERS}

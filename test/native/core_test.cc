@@ -1,6 +1,7 @@
 // The small things of native/core: statuses, sizes, memory, half floats.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -8,9 +9,11 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "core/aligned.h"
 #include "core/checked.h"
+#include "core/copy.h"
 #include "core/half.h"
 #include "core/stage_clock.h"
 #include "core/status.h"
@@ -198,4 +201,34 @@ TEST_CASE("a stage clock is its thread's while it lives, and sums equal calls") 
     CHECK_FALSE(other);
   }
   CHECK(StageClock::current() == nullptr);
+}
+
+TEST_CASE(
+    "copies for another thread are whole at every size and offset, and write nothing beside") {
+  std::vector<uint8_t> from(70000), to(70000);
+  for (size_t i = 0; i < from.size(); ++i) from[i] = static_cast<uint8_t>(i * 31 + i / 251);
+  for (size_t bytes : {size_t{0}, size_t{1}, size_t{63}, size_t{16383}, size_t{16384},
+                       size_t{16385}, size_t{16447}, size_t{65000}}) {
+    for (size_t source = 0; source < 70; source += 7) {
+      for (size_t target = 1; target < 70; target += 3) {
+        std::fill(to.begin(), to.end(), uint8_t{7});
+        copy_for_another_thread(to.data() + target, from.data() + source, bytes);
+        REQUIRE(std::equal(to.data() + target, to.data() + target + bytes, from.data() + source));
+        REQUIRE(std::all_of(to.begin(), to.begin() + static_cast<int64_t>(target),
+                            [](uint8_t v) { return v == 7; }));
+        REQUIRE(std::all_of(to.begin() + static_cast<int64_t>(target + bytes), to.end(),
+                            [](uint8_t v) { return v == 7; }));
+      }
+    }
+  }
+}
+
+TEST_CASE("a vector of unset elements keeps those it had") {
+  UnsetVector<uint8_t> v = {1, 2, 3};
+  v.resize(2);
+  v.resize(200);
+  CHECK(v[0] == 1);
+  CHECK(v[1] == 2);
+  v.push_back(9);
+  CHECK(v.back() == 9);
 }

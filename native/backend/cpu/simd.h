@@ -93,14 +93,8 @@ static inline void row_moments(const float* x, int64_t n, float eps, float* mean
   *rstd = 1.0f / __builtin_sqrtf(square / static_cast<float>(n) + eps);
 }
 
-// e^x for x <= 0, relative error below 2 ulp; x under -87 gives a value under 2e-38.
-// Cody-Waite reduction to |r| <= ln2/2, then the Taylor polynomial of degree 7.
-static inline Vec exp_nonpositive(Vec x) {
-  x = vmax(splat(-87.0f), x);                         // in this order a NaN stays one
-  const Vec shifted = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: rounds to nearest integer
-  const Vec n = shifted - 12582912.0f;
-  Vec r = x - n * 0.693359375f;
-  r = r - n * -2.12194440e-4f;
+// e^r for |r| <= ln2/2: Taylor's polynomial of degree 7.
+static inline Vec exp_reduced(Vec r) {
   Vec p = splat(1.0f / 5040);
   p = p * r + 1.0f / 720;
   p = p * r + 1.0f / 120;
@@ -108,13 +102,23 @@ static inline Vec exp_nonpositive(Vec x) {
   p = p * r + 1.0f / 6;
   p = p * r + 0.5f;
   p = p * r + 1.0f;
-  p = p * r + 1.0f;
+  return p * r + 1.0f;
+}
+
+// e^x for x <= 0, relative error below 2 ulp; x under -87 gives a value under 2e-38.
+// After a Cody-Waite reduction.
+static inline Vec exp_nonpositive(Vec x) {
+  x = vmax(splat(-87.0f), x);                         // in this order a NaN stays one
+  const Vec shifted = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: rounds to nearest integer
+  const Vec n = shifted - 12582912.0f;
+  Vec r = x - n * 0.693359375f;
+  r = r - n * -2.12194440e-4f;
   VecI bits;
   memcpy(&bits, &shifted, sizeof bits);
   VecI exponent = ((bits - 0x4b400000) + 127) << 23;
   Vec scale;
   memcpy(&scale, &exponent, sizeof scale);
-  return p * scale;
+  return exp_reduced(r) * scale;
 }
 
 }  // namespace ACD_ISA

@@ -59,15 +59,7 @@ inline Vec exp_of(Vec x) {
   const Vec n = _mm512_roundscale_ps(x * 1.44269504f, _MM_FROUND_TO_NEAREST_INT);
   Vec r = x - n * 0.693359375f;
   r = r - n * -2.12194440e-4f;
-  Vec p = splat(1.0f / 5040);
-  p = p * r + 1.0f / 720;
-  p = p * r + 1.0f / 120;
-  p = p * r + 1.0f / 24;
-  p = p * r + 1.0f / 6;
-  p = p * r + 0.5f;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
-  return _mm512_scalef_ps(p, n);
+  return _mm512_scalef_ps(exp_reduced(r), n);
 }
 
 // 1 / x within an ulp or so, by one Newton step: a division takes as long as six products.
