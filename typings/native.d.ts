@@ -69,6 +69,8 @@ export interface ModelSpec {
   shareKey: string;
   /** 'cpu' (the default) or 'cuda:N'. */
   device?: string;
+  /** Most memory of a GPU that this process takes, bytes. */
+  memoryBudget?: number;
   /** Threads of one computation; 0 = all that affinity and cgroup allow. */
   threads: number;
   /** Most jobs that may wait; one more is refused with ERR_ACD_QUEUE_FULL. */

@@ -34,6 +34,7 @@ const OPTIONS = [
   'textLoraAlpha',
   'visionLevels',
   'textLevels',
+  'memoryBudget',
   'queueLimit',
   'imageLimits',
   'onProgress',
@@ -63,6 +64,10 @@ function checkLoadOptions(o: LoadOptions): void {
   if (o.quickGelu !== undefined) checkBoolean('quickGelu', o.quickGelu);
   for (const key of ['loraAlpha', 'convLoraAlpha', 'textLoraAlpha'] as const) {
     if (o[key] !== undefined) checkNumber(key, o[key], 0, 1e6);
+  }
+  if (o.memoryBudget !== undefined) {
+    checkInteger('memoryBudget', o.memoryBudget, 1, 2 ** 52);
+    if (o.device === 'cpu') throw invalid('memoryBudget', 'nothing on the CPU', o.memoryBudget);
   }
   if (o.queueLimit !== undefined) checkInteger('queueLimit', o.queueLimit, 1, 4096);
   if (o.onProgress !== undefined) checkFunction('onProgress', o.onProgress);
@@ -180,6 +185,9 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
   for (const warning of plan.warnings) options.logger?.('warn', warning);
   options.logger?.('info', `device ${chosen.device}: ${chosen.deviceReason}`);
   options.logger?.('info', `precision ${chosen.precision}: ${chosen.precisionReason}`);
+  const budget = chosen.device === 'cpu' ? undefined : options.memoryBudget;
+  if (budget === undefined && options.memoryBudget !== undefined)
+    options.logger?.('warn', 'memoryBudget bounds memory of GPUs: the CPU was taken without it');
   const modelId = await fingerprint(plan.files, plan.config);
 
   const threads = options.threads ?? 0;
@@ -197,6 +205,7 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
       ...(chosen.device === 'cpu' ? [threads] : []),
     ].join(':'),
     device: chosen.device,
+    ...(budget === undefined ? {} : { memoryBudget: budget }),
     threads,
     queueLimit,
   };

@@ -30,6 +30,13 @@ export interface LoadOptions {
    */
   device?: string;
   /**
+   * Most memory of the GPU that this process takes, bytes: weights and work of all its models there.
+   * What does not fit fails with ERR_ACD_OUT_OF_MEMORY, which says what was asked and what is free;
+   * batches that do not fit become smaller before that. All models on one GPU have one budget: the
+   * first one's. Default: all that is free. The CPU has none.
+   */
+  memoryBudget?: number;
+  /**
    * Number format of the products in both towers; the residual stream, the sums of a LayerNorm and
    * the adapter are fp32 always. 'auto' takes bf16 where the device multiplies it by itself, else
    * fp32, and says why in precisionReason; a named one is strict. 'fp16' is CUDA's alone, and refuses

@@ -20,7 +20,8 @@ struct Spec {
   std::vector<TensorSource> tensors;
   ModelConfig config;
   std::string share_key;
-  int cuda = -1;  // index of a CUDA device; -1: the CPU
+  int cuda = -1;              // index of a CUDA device; -1: the CPU
+  uint64_t budget_bytes = 0;  // of device memory; 0: none
   int threads = 0;
   size_t queue_limit = 0;
 };
@@ -133,6 +134,8 @@ Spec spec_of(Napi::Env env, const Napi::Value& value) {
   spec.config.precision = precision_of(f);
   spec.share_key = f.string("shareKey");
   if (f.has("device")) spec.cuda = cuda_index(f);
+  if (f.has("memoryBudget"))
+    spec.budget_bytes = static_cast<uint64_t>(f.integer("memoryBudget", 1, int64_t{1} << 52));
   spec.threads = static_cast<int>(f.integer("threads", 0, 1024));
   spec.queue_limit = static_cast<size_t>(f.integer("queueLimit", 1, 1 << 20));
   return spec;
@@ -171,9 +174,11 @@ WeightReader::Progress progress_to(const std::shared_ptr<Environment>& environme
 
 Status load_session(Spec& spec, const WeightReader::Progress& progress,
                     const std::atomic<bool>& cancelled, std::unique_ptr<Session>& out) {
+  // Also where the weights are there already: a budget that the device cannot have is refused.
+  auto device = spec.cuda < 0 ? make_cpu_device(spec.threads)
+                              : make_cuda_device(spec.cuda, spec.budget_bytes);
+  if (!device.ok()) return device.status();
   auto model = shared_model(spec.share_key, [&]() -> Result<std::shared_ptr<const AcdClip>> {
-    auto device = spec.cuda < 0 ? make_cpu_device(spec.threads) : make_cuda_device(spec.cuda);
-    if (!device.ok()) return device.status();
     WeightReader reader(std::move(spec.files), std::move(spec.tensors), progress,
                         [&] { return cancelled.load(); });
     return AcdClip::load(device.value(), spec.config, reader);

@@ -59,13 +59,18 @@ Plugin open_plugin() {
 }
 
 // A backend belongs to the process, like the device's memory: worker threads and models share it.
+// Models hold forks of a device, which hold the device.
 struct Host {
   std::mutex mutex;
   bool opened = false;
   Plugin plugin;
   CudaState quick, full;
   bool have_quick = false, have_full = false;
-  std::map<int, std::weak_ptr<Device>> devices;
+  struct Opened {
+    std::weak_ptr<Device> device;
+    uint64_t budget_bytes = 0;
+  };
+  std::map<int, Opened> devices;
 
   const Plugin& get() {
     if (!opened) plugin = open_plugin();
@@ -120,7 +125,7 @@ PrecisionSupport cuda_precision(Precision precision) {
   return {true, "tensor cores multiply it"};
 }
 
-Result<std::shared_ptr<Device>> make_cuda_device(int index) {
+Result<std::shared_ptr<Device>> make_cuda_device(int index, uint64_t budget_bytes) {
   const CudaProbe& probe = cuda_state(false).probe;
   const auto unavailable = [&](const std::string& why) {
     return Status(Code::kDeviceUnavailable,
@@ -133,16 +138,27 @@ Result<std::shared_ptr<Device>> make_cuda_device(int index) {
   if (!probe.device[index].usable) return unavailable(probe.device[index].reason);
   Host& h = host();
   std::lock_guard<std::mutex> lock(h.mutex);
-  if (auto alive = h.devices[index].lock()) return alive;
+  Host::Opened& opened = h.devices[index];
+  if (auto alive = opened.device.lock()) {
+    if (budget_bytes == 0 || budget_bytes == opened.budget_bytes) return alive;
+    const std::string current = opened.budget_bytes == 0
+                                    ? "without one"
+                                    : "with " + std::to_string(opened.budget_bytes) + " bytes";
+    return Status(Code::kInvalidArg,
+                  "Expected for memoryBudget what cuda:" + std::to_string(index) +
+                      " was opened with, " + current + ", as it is in use, but received " +
+                      std::to_string(budget_bytes));
+  }
   CudaOptions options = {};
   options.struct_bytes = sizeof options;
   options.device = index;
+  options.budget_bytes = budget_bytes;
   BackendTable table = {};
   char error[1024] = {};
   const int code = h.get().open(&options, &table, error, sizeof error);
   if (code != 0) return Status(static_cast<Code>(code), error);
   auto device = Device::adopt(table);
-  if (device.ok()) h.devices[index] = device.value();
+  if (device.ok()) opened = {device.value(), budget_bytes};
   return device;
 }
 

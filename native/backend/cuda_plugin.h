@@ -24,6 +24,9 @@ PrecisionSupport cuda_precision(Precision precision);
 
 // Device `index`. Every caller of the process shares one backend a device for as long as anybody
 // holds it. kDeviceUnavailable with the reason.
-Result<std::shared_ptr<Device>> make_cuda_device(int index);
+//
+// budget_bytes: most device memory that the process takes there, of all models together; 0: what
+// whoever opened the device said, else all of it. kInvalidArg where it is in use with another one.
+Result<std::shared_ptr<Device>> make_cuda_device(int index, uint64_t budget_bytes = 0);
 
 }  // namespace acd

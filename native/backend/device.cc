@@ -34,7 +34,9 @@ Result<std::shared_ptr<Device>> Device::fork() const {
   if (table_.create_stream) {
     ACD_RETURN_IF_ERROR(status_of(table_.create_stream(table_.self, &stream)));
   }
-  return std::shared_ptr<Device>(new Device(backend_, stream));
+  std::shared_ptr<Device> forked(new Device(backend_, stream));
+  forked->origin_ = origin_ ? origin_ : shared_from_this();
+  return forked;
 }
 
 Device::~Device() {

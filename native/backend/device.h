@@ -11,11 +11,12 @@
 
 namespace acd {
 
-class Device {
+class Device : public std::enable_shared_from_this<Device> {
  public:
   // Takes over the table; refuses one of another ABI.
   static Result<std::shared_ptr<Device>> adopt(const BackendTable& table);
-  // The same backend with a stream and a count of its own: for whoever works beside others.
+  // The same backend with a stream and a count of its own: for whoever works beside others. Keeps
+  // the adopted device alive.
   Result<std::shared_ptr<Device>> fork() const;
   ~Device();
   Device(const Device&) = delete;
@@ -82,6 +83,7 @@ class Device {
   Status call(int (*entry)(void*, void*, const Params*), const Params& p, const char* op) const;
 
   std::shared_ptr<const Backend> backend_;
+  std::shared_ptr<const Device> origin_;  // that was adopted; null: this one
   const BackendTable& table_;
   void* stream_;  // null: shared by all
   mutable std::atomic<int64_t> live_bytes_{0};

@@ -243,6 +243,13 @@ Session::Batch Session::next_batch() {
   return batch;
 }
 
+// Before all that wait.
+void Session::put_back(const Batch& batch) {
+  forget(batch);
+  std::lock_guard<std::mutex> lock(mutex_);
+  queue_.insert(queue_.begin(), batch.begin(), batch.end());
+}
+
 // They are settled: there is nothing to cancel.
 void Session::forget(const Batch& batch) {
   std::lock_guard<std::mutex> lock(mutex_);
@@ -269,7 +276,18 @@ void Session::run(Batch& batch) {
   if (is_text) land_all();
   const Status status = guarded([&]() -> Status {
     ACD_RETURN_IF_ERROR(open_device());
-    is_text ? run_text(*batch.front()) : launch(batch);
+    if (is_text) {
+      run_text(*batch.front());
+      return Status();
+    }
+    const Status room = make_room(static_cast<int64_t>(batch.size()));
+    if (room.code() == Code::kOutOfMemory && device_->has_streams() && batch.size() > 1) {
+      stay_below(batch.size());
+      put_back(std::exchange(batch, {}));
+      return Status();
+    }
+    ACD_RETURN_IF_ERROR(room);
+    launch(batch);
     return Status();
   });
   // Both settle what they fail; only an exception leaves entries open.
@@ -315,7 +333,6 @@ void Session::launch(Batch& batch) {
         flight.vectors |= std::get<EmbedWork>(entry->work).job.patches;
       }
     }
-    ACD_RETURN_IF_ERROR(make_room(static_cast<int64_t>(batch.size())));
     if (!flights_.empty()) flight.exchange = 1 - flights_.front().exchange;
     ACD_RETURN_IF_ERROR(prepare(flight));
     flight.prepared = Clock::now();
@@ -336,8 +353,16 @@ void Session::launch(Batch& batch) {
   if (status.ok()) return;
   // What was asked of the device before it failed may still read the exchange.
   if (device_ && device_->has_streams()) std::ignore = device_->synchronize();
+  // Kernels want memory too. Its pictures were handed over: they are asked for again by their
+  // owners.
+  if (status.code() == Code::kOutOfMemory && device_->has_streams()) stay_below(batch.size());
   for (auto& entry : batch) entry->fail(status);
   forget(batch);
+}
+
+// Batches of `size` do not fit into the device's memory.
+void Session::stay_below(size_t size) {
+  while (batches_.size() > 1 && batches_.back() >= size) batches_.pop_back();
 }
 
 void Session::land_all() {

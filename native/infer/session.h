@@ -9,6 +9,8 @@
 //     go on.
 //   - close() refuses new jobs, rejects waiting ones, lets the running one finish (or stops it
 //     between layers when told so) and gives the memory back.
+//   - A batch whose workspace does not fit into the device's memory goes back into the queue, and
+//     from then on batches are smaller.
 //   - On a device with streams two batches are under way: while one is computed, the next one's
 //     pictures go up and the last one's results come down. What is under way there was asked for
 //     already, so a call is cancelled while it is being asked for, and later loses its result
@@ -106,6 +108,8 @@ class Session {
   void land_all();
   void forget(const Batch& batch);
   Status make_room(int64_t items);
+  void put_back(const Batch& batch);
+  void stay_below(size_t size);
   Status prepare(Flight& flight);
   void release_memory();
   void keep_pixels(Pixels pixels);
@@ -115,7 +119,7 @@ class Session {
   const ModelConfig config_;
   const size_t weight_bytes_;
   const size_t queue_limit_;
-  const std::vector<size_t> batches_;  // sizes, ascending
+  std::vector<size_t> batches_;  // sizes, ascending; the scheduler thread's own
   const size_t flight_limit_;
   const size_t lookahead_;
   std::shared_ptr<const AcdClip> model_;

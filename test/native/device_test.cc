@@ -127,3 +127,16 @@ TEST_CASE("a backend that says nothing of precisions computes in fp32 alone") {
   CHECK(status.code() == Code::kUnsupported);
   CHECK(status.message() == "empty computes in fp32, not in bf16");
 }
+
+TEST_CASE("a device is there for as long as a fork of it is") {
+  std::weak_ptr<Device> adopted;
+  std::shared_ptr<Device> fork;
+  {
+    const auto device = make_cpu_device(1).value();
+    adopted = device;
+    fork = device->fork().value()->fork().value();
+  }
+  CHECK(!adopted.expired());
+  fork.reset();
+  CHECK(adopted.expired());
+}

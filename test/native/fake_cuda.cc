@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 #include "backend/cuda/host/device_errors.h"
 
@@ -10,7 +11,15 @@ namespace {
 
 FakeCuda& fake() { return FakeCuda::get(); }
 
+// Threads of several sessions come here.
+std::recursive_mutex& mutex() {
+  static std::recursive_mutex m;
+  return m;
+}
+using Lock = std::lock_guard<std::recursive_mutex>;
+
 int make_handle(const char* function, void** out) {
+  const Lock lock(mutex());
   if (const int error = fake().enter(function)) return error;
   ++fake().handles_;
   *out = std::malloc(1);
@@ -18,6 +27,7 @@ int make_handle(const char* function, void** out) {
 }
 
 int end_handle(const char* function, void* handle) {
+  const Lock lock(mutex());
   --fake().handles_;
   std::free(handle);
   return fake().enter(function);
@@ -46,6 +56,7 @@ int FakeCuda::calls(const std::string& function) const {
 }
 
 int FakeCuda::enter(const char* function) {
+  const Lock lock(mutex());
   const int n = calls_[function]++;
   if (sticky_) return sticky_;
   const auto it = faults_.find(function);
@@ -59,6 +70,7 @@ const CudaRuntime& FakeCuda::runtime() const {
   static const CudaRuntime table = {
       [](int) { return fake().enter("set_device"); },
       [](void** out, size_t bytes) {
+        const Lock lock(mutex());
         if (const int error = fake().enter("malloc_device")) return error;
         if (fake().live_bytes_ + bytes > fake().capacity_) return fake().last_error_ = 2;
         *out = std::malloc(bytes);
@@ -68,6 +80,7 @@ const CudaRuntime& FakeCuda::runtime() const {
         return 0;
       },
       [](void* memory) {
+        const Lock lock(mutex());
         const auto it = fake().blocks_.find(memory);
         if (it == fake().blocks_.end()) return 1;
         fake().live_bytes_ -= it->second;
@@ -76,6 +89,7 @@ const CudaRuntime& FakeCuda::runtime() const {
         return fake().enter("free_device");
       },
       [](void** out, size_t bytes) {
+        const Lock lock(mutex());
         if (const int error = fake().enter("malloc_pinned")) return error;
         *out = std::malloc(bytes);
         ++fake().handles_;
@@ -83,6 +97,7 @@ const CudaRuntime& FakeCuda::runtime() const {
       },
       [](void* memory) { return end_handle("free_pinned", memory); },
       [](size_t* free_bytes, size_t* total_bytes) {
+        const Lock lock(mutex());
         *free_bytes = fake().capacity_ - fake().live_bytes_;
         *total_bytes = fake().capacity_;
         return fake().enter("memory");
@@ -110,6 +125,7 @@ const CudaRuntime& FakeCuda::runtime() const {
       [](void*, void*) { return fake().enter("launch_graph"); },
       [](void* graph) { return end_handle("destroy_graph", graph); },
       [] {
+        const Lock lock(mutex());
         if (fake().sticky_) return fake().sticky_;
         const int error = fake().last_error_;
         fake().last_error_ = 0;

@@ -260,6 +260,7 @@ int LazyDevice::ask(void* stream, Work work) {
     return 0;
   }
   ++counts_.ops;
+  if (refuse_op_ > 0 && --refuse_op_ == 0) return refuse(Code::kOutOfMemory, "made to fail");
   if (fail_run_ > 0 && --fail_run_ == 0) {
     s.waiting.push_back([] { return static_cast<int>(Code::kInternal); });
     return 0;
@@ -304,6 +305,10 @@ void LazyDevice::fail_capture(int n) {
 void LazyDevice::fail_end_of_capture() {
   std::lock_guard<std::mutex> lock(mutex_);
   fail_end_ = true;
+}
+void LazyDevice::refuse_op(int n) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  refuse_op_ = n;
 }
 void LazyDevice::fail_run(int n) {
   std::lock_guard<std::mutex> lock(mutex_);

@@ -47,6 +47,8 @@ class LazyDevice {
   void fail_end_of_capture();
   // The n-th op that is run from now on fails when its stream comes to it; 0: none.
   void fail_run(int n);
+  // The n-th op that is asked for from now on finds no memory, 1: the next; 0: none.
+  void refuse_op(int n);
   // Downloads and synchronize wait until the gate opens again.
   void close_gate();
   void open_gate();
@@ -71,7 +73,7 @@ class LazyDevice {
   Counts counts_;
   size_t live_bytes_ = 0;
   int live_graphs_ = 0;
-  int fail_capture_ = 0, fail_run_ = 0;
+  int fail_capture_ = 0, fail_run_ = 0, refuse_op_ = 0;
   bool fail_end_ = false;
   std::atomic<bool> eager_{false};
   std::mutex gate_;

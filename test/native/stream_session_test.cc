@@ -265,6 +265,27 @@ TEST_CASE("an op that fails on a stream fails its batch; others under way and af
   }
 }
 
+TEST_CASE("a batch whose kernels find no memory fails, and later ones are smaller") {
+  const Found expected = expected_of_job(detect_job(1));
+  LazyDevice lazy;
+  Session session(loaded(lazy), 128);
+  CHECK(same(detect(session, detect_job(1)).second, expected));
+  lazy.close_gate();
+  auto first = submit(session, detect_job(1));
+  lazy.await_visitor();
+  std::vector<Submitted> all;
+  for (int i = 0; i < 48; ++i) all.push_back(submit(session, detect_job(1)));
+  lazy.refuse_op(40);  // behind the preparation of 24 pictures
+  lazy.open_gate();
+  CHECK(first.answer->get().first.ok());
+  for (int i = 0; i < 48; ++i) {
+    auto [status, found] = all[static_cast<size_t>(i)].answer->get();
+    CHECK(status.code() == (i < 24 ? Code::kOutOfMemory : Code::kOk));
+    if (i >= 24) CHECK(found.batch == 12);
+    if (i >= 24) CHECK(same(found, expected));
+  }
+}
+
 TEST_CASE("cancelling under way loses that result alone, and the exchange serves the next batch") {
   const std::vector<Found> expected = expected_of(12);
   LazyDevice lazy;
