@@ -301,3 +301,35 @@ TEST_CASE("a graph is captured, launched and given back; scratch must not grow i
   }
   CHECK(FakeCuda::get().open_handles() == 0);
 }
+
+TEST_CASE("scratch memory that a graph was given stays the graph's when an op asks for more") {
+  FakeCuda::get().reset();
+  {
+    const auto device = fake_device();
+    const auto stream = device->fork().value();
+    const auto layer_norm = [&](int64_t bytes) {
+      LayerNormParams p = {};
+      p.rows = bytes;
+      return stream->layer_norm(p);
+    };
+    // Whether 1 MiB is to be had without asking the driver: the old scratch, given back.
+    const auto is_free = [&] {
+      const int calls = FakeCuda::get().calls("malloc_device");
+      void* memory = nullptr;
+      REQUIRE(stream->alloc(kMega, &memory).ok());
+      stream->release(memory, kMega);
+      return FakeCuda::get().calls("malloc_device") == calls;
+    };
+    REQUIRE(layer_norm(kMega).ok());
+    REQUIRE(stream->begin_graph().ok());
+    CHECK(layer_norm(kMega).ok());
+    void* graph = nullptr;
+    REQUIRE(stream->end_graph(&graph).ok());
+    REQUIRE(layer_norm(4 * kMega).ok());
+    CHECK(!is_free());
+    CHECK(stream->launch_graph(graph).ok());
+    stream->release_graph(graph);
+  }
+  CHECK(FakeCuda::get().live_bytes() == 0);
+  CHECK(FakeCuda::get().open_handles() == 0);
+}

@@ -1,6 +1,7 @@
 #include "backend/cuda/host/cuda_context.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace acd {
 namespace {
@@ -23,6 +24,7 @@ CudaStream::CudaStream(CudaContext& context, void* handle)
 CudaStream::~CudaStream() {
   context_.runtime().synchronize(handle_);
   context_.pool().release(handle_, scratch_);
+  for (void* memory : held_by_graphs_) context_.pool().release(handle_, memory);
   context_.pool().forget_stream(handle_);
   if (mark_) context_.runtime().destroy_event(mark_);
 }
@@ -36,13 +38,20 @@ Status CudaStream::mark(void** event) {
 }
 
 void* CudaStream::scratch(size_t bytes) {
-  if (bytes <= scratch_bytes_) return scratch_;
+  if (bytes <= scratch_bytes_) {
+    graphs_hold_scratch_ |= capturing;
+    return scratch_;
+  }
   if (capturing) {
     failure_ = Status(Code::kInternal, "an op asked for more scratch memory than in its first run");
     return nullptr;
   }
-  // The old block is free as soon as what runs now is done, which the stream's order sees to.
-  context_.pool().release(handle_, scratch_);
+  if (std::exchange(graphs_hold_scratch_, false)) {
+    held_by_graphs_.push_back(scratch_);
+  } else {
+    // Free as soon as what runs now is done, which the stream's order sees to.
+    context_.pool().release(handle_, scratch_);
+  }
   scratch_ = nullptr;
   scratch_bytes_ = 0;
   failure_ = context_.pool().alloc(handle_, bytes, &scratch_);

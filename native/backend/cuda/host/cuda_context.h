@@ -6,6 +6,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "backend/backend.h"
 #include "backend/cuda/cuda_launch.h"
@@ -34,7 +35,8 @@ class CudaStream {
   void* handle() const { return handle_; }
   std::mutex& mutex() { return mutex_; }
   Staging& staging() { return staging_; }
-  // Grows with what ops ask for; null when there is no memory, and then failure() says so.
+  // Grows with what ops ask for; null when there is no memory, and then failure() says so. What a
+  // graph was given stays its own until the stream ends.
   void* scratch(size_t bytes);
   const Status& failure() const { return failure_; }
   void clear_failure() { failure_ = Status(); }
@@ -50,6 +52,8 @@ class CudaStream {
   Staging staging_;
   void* scratch_ = nullptr;
   size_t scratch_bytes_ = 0;
+  bool graphs_hold_scratch_ = false;
+  std::vector<void*> held_by_graphs_;
   void* mark_ = nullptr;
   Status failure_;
 };
