@@ -20,13 +20,8 @@ import { fingerprint } from './fingerprint';
 import { verifiedStarter } from './starter';
 import type { LoadOptions, Precision } from './types';
 
-const PRECISIONS: readonly Precision[] = ['fp32', 'bf16', 'fp16', 'int8'];
-const SOURCES = ['backbone', 'adapter', 'bundle'] as const;
-const OPTIONS = [
-  ...SOURCES,
-  'device',
-  'precision',
-  'threads',
+/** What the caller may say in place of what the checkpoint does. */
+const OVERRIDES = [
   'imageSize',
   'quickGelu',
   'loraAlpha',
@@ -34,6 +29,16 @@ const OPTIONS = [
   'textLoraAlpha',
   'visionLevels',
   'textLevels',
+] as const;
+
+const PRECISIONS: readonly Precision[] = ['fp32', 'bf16', 'fp16', 'int8'];
+const SOURCES = ['backbone', 'adapter', 'bundle'] as const;
+const OPTIONS = [
+  ...OVERRIDES,
+  ...SOURCES,
+  'device',
+  'precision',
+  'threads',
   'memoryBudget',
   'queueLimit',
   'imageLimits',
@@ -162,25 +167,9 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
     const path = files[key];
     if (path !== undefined) sources[key] = await readCheckpoint(path, read);
   }
-  const {
-    imageSize,
-    quickGelu,
-    loraAlpha,
-    convLoraAlpha,
-    textLoraAlpha,
-    visionLevels,
-    textLevels,
-  } = options;
-  const overrides = {
-    imageSize,
-    quickGelu,
-    loraAlpha,
-    convLoraAlpha,
-    textLoraAlpha,
-    visionLevels,
-    textLevels,
-  };
-  const given = Object.fromEntries(Object.entries(overrides).filter(([, v]) => v !== undefined));
+  const given = Object.fromEntries(
+    OVERRIDES.flatMap((key) => (options[key] === undefined ? [] : [[key, options[key]]])),
+  );
   const plan = planModel({ ...sources, ...given });
   for (const warning of plan.warnings) options.logger?.('warn', warning);
   options.logger?.('info', `device ${chosen.device}: ${chosen.deviceReason}`);
