@@ -216,7 +216,7 @@ declare class AnomalyMap {
 }
 
 /** Number formats that a device may compute in; listDevices() says which it does. */
-type Precision = 'fp32' | 'bf16' | 'fp16' | 'int8';
+type Precision = 'fp32' | 'bf16' | 'fp16' | 'int8' | 'fp8';
 interface LoadProgress {
     phase: 'load';
     /** Bytes of weights, so far and in all. */
@@ -248,9 +248,9 @@ interface LoadOptions {
      * Number format of the products in both towers; the residual stream, the sums of a LayerNorm and
      * the adapter are fp32 always. 'auto' takes bf16 where the device multiplies it by itself, else
      * fp32, and says why in precisionReason; a named one is strict. 'fp16' is CUDA's alone, and refuses
-     * a checkpoint whose numbers could pass 65504. 'int8' is never chosen by itself: there the picture's
-     * tower multiplies 8-bit numbers, what is left of both towers is in bf16 or fp32, and maps move by
-     * some thousandths. Default 'auto'.
+     * a checkpoint whose numbers could pass 65504. 'int8' (CPU) and 'fp8' (CUDA from sm_89 on) are never
+     * chosen by themselves: there the picture's tower multiplies 8-bit numbers, what is left of both
+     * towers is in bf16 or fp32, and maps move by some thousandths. Default 'auto'.
      */
     precision?: 'auto' | Precision;
     /** Threads of one computation; default: all that affinity and cgroup allow. */

@@ -26,7 +26,7 @@ export interface TensorSource {
 }
 
 /** Number format of the towers' products; the residual stream is fp32 in every one. */
-export type NativePrecision = 'fp32' | 'bf16' | 'fp16' | 'int8';
+export type NativePrecision = 'fp32' | 'bf16' | 'fp16' | 'int8' | 'fp8';
 
 /** Everything read off the checkpoint, plus the options that shape the computation. */
 export interface ModelConfig {

@@ -31,7 +31,7 @@ const OVERRIDES = [
   'textLevels',
 ] as const;
 
-const PRECISIONS: readonly Precision[] = ['fp32', 'bf16', 'fp16', 'int8'];
+const PRECISIONS: readonly Precision[] = ['fp32', 'bf16', 'fp16', 'int8', 'fp8'];
 const SOURCES = ['backbone', 'adapter', 'bundle'] as const;
 const OPTIONS = [
   ...OVERRIDES,

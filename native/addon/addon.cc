@@ -65,8 +65,10 @@ Napi::Value runtime_info(const Napi::CallbackInfo& info) {
   return o;
 }
 
-// Empty for a device that cannot be used.
-Napi::Array precisions_array(Napi::Env env, PrecisionSupport (*support_of)(Precision)) {
+// Null for a device that cannot be used.
+using SupportOf = std::function<PrecisionSupport(Precision)>;
+
+Napi::Array precisions_array(Napi::Env env, const SupportOf& support_of) {
   Napi::Array out = Napi::Array::New(env);
   if (!support_of) return out;
   for (size_t i = 0; i < kPrecisions.size(); ++i) {
@@ -81,10 +83,10 @@ Napi::Array precisions_array(Napi::Env env, PrecisionSupport (*support_of)(Preci
 }
 
 Napi::Object device_object(Napi::Env env, const std::string& id, const std::string& name,
-                           const std::string& reason, PrecisionSupport (*support_of)(Precision)) {
+                           const std::string& reason, const SupportOf& support_of) {
   Napi::Object o = Napi::Object::New(env);
   o.Set("id", id);
-  o.Set("available", Napi::Boolean::New(env, support_of != nullptr));
+  o.Set("available", Napi::Boolean::New(env, static_cast<bool>(support_of)));
   o.Set("name", name);
   o.Set("reason", reason);
   o.Set("precisions", precisions_array(env, support_of));
@@ -104,9 +106,10 @@ Napi::Value list_devices(const Napi::CallbackInfo& info) {
   }
   for (int i = 0; i < probe.devices; ++i) {
     const CudaDeviceInfo& d = probe.device[i];
+    SupportOf support_of;
+    if (d.usable) support_of = [&d](Precision p) { return cuda_precision(p, d.capability); };
     out.Set(static_cast<uint32_t>(i + 1),
-            device_object(env, "cuda:" + std::to_string(d.index), d.name, d.reason,
-                          d.usable ? cuda_precision : nullptr));
+            device_object(env, "cuda:" + std::to_string(d.index), d.name, d.reason, support_of));
   }
   return out;
 }

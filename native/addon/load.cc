@@ -54,7 +54,7 @@ Precision precision_of(const Fields& f) {
   for (Precision p : kPrecisions) {
     if (name == precision_name(p)) return p;
   }
-  f.fail("fp32, bf16, fp16 or int8", "precision");
+  f.fail("fp32, bf16, fp16, int8 or fp8", "precision");
 }
 
 ModelConfig config_of(Napi::Env env, const Napi::Value& value) {

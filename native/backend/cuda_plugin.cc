@@ -119,12 +119,6 @@ const CudaState& cuda_state(bool libraries) {
   return libraries ? h.full : h.quick;
 }
 
-PrecisionSupport cuda_precision(Precision precision) {
-  if (precision == Precision::kFp32) return {true, "every device computes in it"};
-  if (precision == Precision::kInt8) return {false, "CUDA multiplies fp8 in its place"};
-  return {true, "tensor cores multiply it"};
-}
-
 Result<std::shared_ptr<Device>> make_cuda_device(int index, uint64_t budget_bytes) {
   const CudaProbe& probe = cuda_state(false).probe;
   const auto unavailable = [&](const std::string& why) {

@@ -19,9 +19,6 @@ struct CudaState {
 // ACD_CUDA_PLUGIN names another file than libacd_cuda.so beside this library.
 const CudaState& cuda_state(bool libraries);
 
-// What every CUDA device computes in.
-PrecisionSupport cuda_precision(Precision precision);
-
 // Device `index`. Every caller of the process shares one backend a device for as long as anybody
 // holds it. kDeviceUnavailable with the reason.
 //

@@ -7,10 +7,10 @@
 
 namespace acd {
 
-enum class Precision { kFp32, kBf16, kFp16, kInt8 };
+enum class Precision { kFp32, kBf16, kFp16, kInt8, kFp8 };
 
-constexpr std::array<Precision, 4> kPrecisions = {Precision::kFp32, Precision::kBf16,
-                                                  Precision::kFp16, Precision::kInt8};
+constexpr std::array<Precision, 5> kPrecisions = {
+    Precision::kFp32, Precision::kBf16, Precision::kFp16, Precision::kInt8, Precision::kFp8};
 
 constexpr const char* precision_name(Precision p) {
   switch (p) {
@@ -22,6 +22,8 @@ constexpr const char* precision_name(Precision p) {
       return "fp16";
     case Precision::kInt8:
       return "int8";
+    case Precision::kFp8:
+      return "fp8";
   }
   return "";
 }
@@ -31,5 +33,8 @@ struct PrecisionSupport {
   bool available;
   std::string reason;
 };
+
+// What a CUDA device of a compute capability (10 * major + minor) computes in.
+PrecisionSupport cuda_precision(Precision precision, int capability);
 
 }  // namespace acd

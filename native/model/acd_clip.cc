@@ -154,7 +154,7 @@ Result<AcdClip::Workspace> AcdClip::make_workspace(std::shared_ptr<Device> devic
   const int64_t n = c.patches(), g = c.groups, e = c.embed_dim;
   Workspace ws;
   auto tower = make_activations(device, items, n + 1, c.vision_width, tower_type_,
-                                c.precision == Precision::kInt8);
+                                vision_block_types(c.precision, tower_type_));
   if (!tower.ok()) return tower.status();
   ws.tower = std::move(tower.value());
   auto adapter = make_adapter_activations(device, c, items);
@@ -330,7 +330,7 @@ Status AcdClip::encode_text(const std::shared_ptr<Device>& device,
                         std::to_string(c.vocab_size) + " but received " + std::to_string(id));
     }
   }
-  auto tower = make_activations(device, prompts, length, w, tower_type_, false);
+  auto tower = make_activations(device, prompts, length, w, tower_type_, all_of(tower_type_));
   if (!tower.ok()) return tower.status();
   const TowerActivations& a = tower.value();
   Floats y;

@@ -23,6 +23,7 @@ int shift_of(float activation, float weight) {
 BlockTypes all_of(NumberType type) { return {type, type, type, type}; }
 
 BlockTypes vision_block_types(Precision precision, NumberType tower_type) {
+  if (precision == Precision::kFp8) return all_of(NumberType::kE4m3);
   return all_of(precision == Precision::kInt8 ? NumberType::kInt8 : tower_type);
 }
 

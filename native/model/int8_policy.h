@@ -1,5 +1,5 @@
-// What computes in 8 bits at precision int8, and how weights are prepared for it. The reasons and
-// the measurements are in docs/architecture.md, "int8".
+// What computes in 8 bits at precisions int8 and fp8, and how weights are prepared for it. The
+// reasons and the measurements are in docs/architecture.md, "int8" and "fp8".
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ struct BlockTypes {
   NumberType qkv, out_proj, c_fc, c_proj;
 };
 BlockTypes all_of(NumberType type);
-// `tower_type` is what attention reads, and every product that is not in int8.
+// `tower_type` is what attention reads, and every product that is not in 8 bits.
 BlockTypes vision_block_types(Precision precision, NumberType tower_type);
 
 // Before a LayerNorm's output x [width] and the product W [n, width] behind it are rounded to 8

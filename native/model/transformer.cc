@@ -109,9 +109,19 @@ Result<Block> load_block(const std::shared_ptr<Device>& device, WeightReader& re
   return b;
 }
 
+namespace {
+
+bool is_codes(NumberType type) { return type == NumberType::kInt8 || type == NumberType::kE4m3; }
+
+bool has(const BlockTypes& t, NumberType type) {
+  return t.qkv == type || t.out_proj == type || t.c_fc == type || t.c_proj == type;
+}
+
+}  // namespace
+
 Result<TowerActivations> make_activations(const std::shared_ptr<Device>& device, int64_t items,
                                           int64_t tokens, int64_t width, NumberType type,
-                                          bool int8) {
+                                          const BlockTypes& products) {
   const auto n = static_cast<size_t>(items * tokens * width);
   TowerActivations a;
   a.type = type;
@@ -124,13 +134,21 @@ Result<TowerActivations> make_activations(const std::shared_ptr<Device>& device,
   a.x = std::move(x.value());
   a.norm = std::move(norm.value());
   a.hidden = std::move(hidden.value());
-  if (int8) {
+  const bool int8 = has(products, NumberType::kInt8), fp8 = has(products, NumberType::kE4m3);
+  if (int8 || fp8) {
     auto codes = Bytes::make(device, 4 * n);
     if (!codes.ok()) return codes.status();
+    a.codes = std::move(codes.value());
+  }
+  if (int8) {
     auto rows = DeviceArray<RowScale>::make(device, static_cast<size_t>(items * tokens));
     if (!rows.ok()) return rows.status();
-    a.codes = std::move(codes.value());
     a.code_rows = std::move(rows.value());
+  }
+  if (fp8) {
+    auto scales = Floats::make(device, static_cast<size_t>(items * tokens));
+    if (!scales.ok()) return scales.status();
+    a.code_scales = std::move(scales.value());
   }
   return a;
 }
@@ -138,11 +156,12 @@ Result<TowerActivations> make_activations(const std::shared_ptr<Device>& device,
 Status run_block(const Device& device, const Block& block, const TowerActivations& a, int64_t items,
                  int64_t tokens, int64_t width, bool causal, Activation act) {
   const int64_t rows = items * tokens;
-  // x is of type a.type; a linear in int8 takes what `norm` or `quantize` made of it instead.
+  // x is of type a.type; a linear in 8 bits takes what `norm` or `quantize` made of it instead.
   const auto linear = [&](const Linear& weights, const void* x, int64_t k, void* y, int64_t n) {
-    const bool codes = weights.type() == NumberType::kInt8;
+    const bool codes = is_codes(weights.type());
     LinearParams p{codes ? a.codes.data() : x, k, weights.packed(), y, n, tokens};
     p.x_rows = a.code_rows.data();
+    if (weights.type() == NumberType::kE4m3) p.x_scales = a.code_scales.data();
     p.batch = items;
     p.batch_x = tokens * k;
     p.batch_y = tokens * n;
@@ -158,22 +177,29 @@ Status run_block(const Device& device, const Block& block, const TowerActivation
     return device.linear(p);
   };
   const auto norm = [&](const NormWeights& w, const Linear& next) {
-    const bool codes = next.type() == NumberType::kInt8;
     LayerNormParams p{a.x.data(), width, w.weight.data(), w.bias.data(), a.norm.data(), width,
                       rows,       width};
     p.y_type = a.type;
-    if (codes) {
+    if (is_codes(next.type())) {
       p.y = a.codes.data();
-      p.y_type = NumberType::kInt8;
+      p.y_type = next.type();
       p.y_rows = a.code_rows.data();
+      p.y_scales = a.code_scales.data();
     }
     return device.layer_norm(p);
   };
-  const auto quantize = [&](const void* x, int64_t columns, const Linear& next) {
-    if (next.type() != NumberType::kInt8) return Status();
-    return device.quantize(
-        {x, columns, a.type, a.codes.data(), columns, a.code_rows.data(), rows, columns});
+  const auto quantize = [&](const void* x, int64_t columns, const Linear& next,
+                            Activation activation) {
+    if (!is_codes(next.type())) return Status();
+    QuantizeParams p{x,    columns, a.type, a.codes.data(), columns, a.code_rows.data(),
+                     rows, columns};
+    p.y_type = next.type();
+    p.y_scales = a.code_scales.data();
+    p.act = activation;
+    return device.quantize(p);
   };
+  // In front of fp8 the activation is quantize's: one pass fewer over the widest rows.
+  const bool later = block.c_proj.type() == NumberType::kE4m3;
   uint8_t* qkv = a.hidden.data();
   uint8_t* attended = qkv + static_cast<size_t>(3 * rows * width) * bytes_of(a.type);
   ACD_RETURN_IF_ERROR(norm(block.ln_1, block.qkv));
@@ -181,12 +207,13 @@ Status run_block(const Device& device, const Block& block, const TowerActivation
       inner(linear(block.qkv, a.norm.data(), width, qkv, 3 * width), Activation::kNone));
   ACD_RETURN_IF_ERROR(
       device.attention({qkv, attended, items, tokens, width / kHeadWidth, causal, a.type}));
-  ACD_RETURN_IF_ERROR(quantize(attended, width, block.out_proj));
+  ACD_RETURN_IF_ERROR(quantize(attended, width, block.out_proj, Activation::kNone));
   ACD_RETURN_IF_ERROR(residual(linear(block.out_proj, attended, width, a.x.data(), width)));
   ACD_RETURN_IF_ERROR(norm(block.ln_2, block.c_fc));
+  ACD_RETURN_IF_ERROR(inner(linear(block.c_fc, a.norm.data(), width, a.hidden.data(), 4 * width),
+                            later ? Activation::kNone : act));
   ACD_RETURN_IF_ERROR(
-      inner(linear(block.c_fc, a.norm.data(), width, a.hidden.data(), 4 * width), act));
-  ACD_RETURN_IF_ERROR(quantize(a.hidden.data(), 4 * width, block.c_proj));
+      quantize(a.hidden.data(), 4 * width, block.c_proj, later ? act : Activation::kNone));
   return residual(linear(block.c_proj, a.hidden.data(), 4 * width, a.x.data(), width));
 }
 

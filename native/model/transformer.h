@@ -18,8 +18,8 @@ using Bytes = DeviceArray<uint8_t>;
 Result<Floats> load_floats(const std::shared_ptr<Device>& device, WeightReader& reader,
                            const std::string& name, const std::vector<int64_t>& shape);
 
-// What attention and every product that is not in int8 read at a precision: at int8 the best that
-// the device has. The residual stream and the sums of a LayerNorm are f32 at every one.
+// What attention and every product that is not in 8 bits read at a precision: at int8 and fp8 the
+// best that the device has. The residual stream and the sums of a LayerNorm are f32 at every one.
 NumberType tower_type(const Device& device, Precision precision);
 
 // `prefix`.weight [n, k] and, unless told otherwise, `prefix`.bias [n].
@@ -42,20 +42,21 @@ Result<Block> load_block(const std::shared_ptr<Device>& device, WeightReader& re
                          const std::string& prefix, int64_t width, const BlockTypes& types);
 
 // Activations of one tower for a batch of `items` sequences of `tokens` tokens. `type` is that of
-// the inputs of attention and of every product that is not in int8; the residual stream is always
+// the inputs of attention and of every product that is not in 8 bits; the residual stream is always
 // f32.
 struct TowerActivations {
   NumberType type;
   Floats x;      // [items, tokens, width], the residual stream
   Bytes norm;    // [items, tokens, width]
   Bytes hidden;  // [items, tokens, 4 * width]: qkv and attention output, then the MLP's inside
-  // Where a linear is in int8, the input of the next one: [items, tokens, width or 4 * width].
+  // Where a linear is in 8 bits, the input of the next one: [items, tokens, width or 4 * width].
   Bytes codes;
-  DeviceArray<RowScale> code_rows;  // [items, tokens]
+  DeviceArray<RowScale> code_rows;  // [items, tokens], of int8
+  Floats code_scales;               // the same, of fp8
 };
 Result<TowerActivations> make_activations(const std::shared_ptr<Device>& device, int64_t items,
                                           int64_t tokens, int64_t width, NumberType type,
-                                          bool int8);
+                                          const BlockTypes& products);
 
 // x += out_proj(attention(ln_1(x))); x += c_proj(act(c_fc(ln_2(x)))).
 Status run_block(const Device& device, const Block& block, const TowerActivations& a, int64_t items,

@@ -220,6 +220,82 @@ void check_towers(const DevicePtr& cuda, int64_t tokens, int64_t width) {
   }
 }
 
+// Codes with a scale a row, as the model has them: a norm writes them, a product reads them.
+void check_fp8(const DevicePtr& cuda, int64_t tokens, int64_t width) {
+  struct Codes {
+    void* y;
+    float* scales;
+  };
+  const auto codes_of = [&](Bench& b, int64_t columns, NumberType type, Activation act) {
+    Codes c = {b.put(std::vector<uint8_t>(static_cast<size_t>(2 * tokens * columns))),
+               b.out(2 * tokens)};
+    QuantizeParams q = {b.in(2 * tokens * columns, type, 3),
+                        columns,
+                        type,
+                        static_cast<uint8_t*>(c.y),
+                        columns,
+                        nullptr,
+                        2 * tokens,
+                        columns};
+    q.y_type = NumberType::kE4m3;
+    q.y_scales = c.scales;
+    q.act = act;
+    must(b.device->quantize(q));
+    return c;
+  };
+  for (NumberType y_type : {NumberType::kF32, NumberType::kBf16}) {
+    for (bool accumulate : {false, true}) {
+      for (Activation act : {Activation::kNone, Activation::kGelu}) {
+        if (accumulate && (act != Activation::kNone || y_type != NumberType::kF32)) continue;
+        compare(std::string("linear fp8 to ") + type_name(y_type) + " act " +
+                    std::to_string(static_cast<int>(act)) + (accumulate ? " residual " : " ") +
+                    std::to_string(tokens) + "x" + std::to_string(width),
+                cuda, kBf16, [&](Bench& b) {
+                  const Codes x = codes_of(b, width, NumberType::kBf16, Activation::kNone);
+                  LinearParams p = {};
+                  p.x = x.y;
+                  p.x_scales = x.scales;
+                  p.ldx = width;
+                  p.weights = b.linear(3 * width, width, true, NumberType::kE4m3);
+                  p.y = b.out(2 * tokens * 3 * width, y_type);
+                  p.ldy = 3 * width;
+                  p.rows = tokens;
+                  p.batch = 2;
+                  p.batch_x = tokens * width;
+                  p.batch_y = tokens * 3 * width;
+                  p.y_type = y_type;
+                  p.act = act;
+                  p.accumulate = accumulate;
+                  return b.device->linear(p);
+                });
+      }
+    }
+  }
+  // Codes themselves may differ by one beside the middle of two; through a product that is small.
+  compare("layer_norm to fp8 and a product " + std::to_string(width), cuda, 2e-2, [&](Bench& b) {
+    void* codes = b.put(std::vector<uint8_t>(static_cast<size_t>(2 * tokens * width)));
+    float* scales = b.out(2 * tokens);
+    LayerNormParams n = {
+        b.in(2 * tokens * width), width, b.in(width), b.in(width), codes, width, 2 * tokens, width};
+    n.y_type = NumberType::kE4m3;
+    n.y_scales = scales;
+    must(b.device->layer_norm(n));
+    LinearParams p = {};
+    p.x = codes;
+    p.x_scales = scales;
+    p.ldx = width;
+    p.weights = b.linear(width, width, true, NumberType::kE4m3);
+    p.y = b.out(2 * tokens * width);
+    p.ldy = width;
+    p.rows = 2 * tokens;
+    return b.device->linear(p);
+  });
+  compare("quantize GELU to fp8, scales", cuda, 1e-6, [&](Bench& b) {
+    codes_of(b, 4 * width, NumberType::kBf16, Activation::kGelu);
+    return Status();
+  });
+}
+
 void check_pictures(const DevicePtr& cuda, int64_t grid, int64_t width) {
   const int64_t n = grid * grid, patch = 14, size = grid * patch;
   compare("patchify", cuda, 0, [&](Bench& b) {
@@ -345,6 +421,7 @@ void check_ops(const DevicePtr& cuda, bool tiny) {
   if (tiny) {
     check_linear(cuda, 5, 16, 24, 2, 1);
     check_towers(cuda, 17, 64);
+    if (cuda->check_precision(Precision::kFp8).ok()) check_fp8(cuda, 17, 64);
     check_pictures(cuda, 3, 64);
     check_text(cuda, 64);
     return;
@@ -354,6 +431,13 @@ void check_ops(const DevicePtr& cuda, bool tiny) {
   check_linear(cuda, 257, 192, 588, 2, 1);
   for (int64_t tokens : {1, 63, 64, 65, 197, 577, 1370}) check_towers(cuda, tokens, 128);
   for (int64_t width : {64, 768, 1024}) check_towers(cuda, 20, width);
+  if (cuda->check_precision(Precision::kFp8).ok()) {
+    for (int64_t tokens : {1, 63, 197}) check_fp8(cuda, tokens, 128);
+    check_fp8(cuda, 20, 1024);
+  } else {
+    std::printf("{\"note\": \"fp8 is not checked: %s\"}\n",
+                cuda->check_precision(Precision::kFp8).message().c_str());
+  }
   check_pictures(cuda, 5, 64);
   check_pictures(cuda, 37, 768);
   check_text(cuda, 768);
@@ -492,6 +576,10 @@ void check_model(const DevicePtr& cuda) {
   report("model bf16, map", largest_difference(half.maps, expected.maps), 1e-2);
   const Outcome finer = run_model(weights, cuda, c, Precision::kFp16, 3);
   report("model fp16, map", largest_difference(finer.maps, expected.maps), 1.25e-3);
+  if (cuda->check_precision(Precision::kFp8).ok()) {
+    const Outcome coarse = run_model(weights, cuda, c, Precision::kFp8, 3);
+    report("model fp8, map", largest_difference(coarse.maps, expected.maps), 5e-2);
+  }
 }
 
 // ---------------------------------------------------------------------------- benchmark
@@ -568,7 +656,9 @@ void bench_model(const DevicePtr& cuda) {
   const ModelConfig c = vit_l_config();
   const RandomModel weights(c);
   const auto text = text_of(c);
-  for (Precision precision : {Precision::kBf16, Precision::kFp16, Precision::kFp32}) {
+  for (Precision precision :
+       {Precision::kBf16, Precision::kFp16, Precision::kFp8, Precision::kFp32}) {
+    if (!cuda->check_precision(precision).ok()) continue;
     const auto model = must(weights.load(cuda, precision));
     const auto stream = must(cuda->fork());
     for (int64_t items : {1, 3, 12, 24}) {

@@ -75,6 +75,7 @@ std::shared_ptr<Device> reference_device() {
   t.lora_blend = entry<LoraBlendParams, lora_blend_ref>;
   t.gate = entry<GateParams, gate_ref>;
   t.fuse_map = entry<FuseMapParams, fuse_map_ref>;
+  t.quantize = entry<QuantizeParams, quantize_ref>;
   return Device::adopt(t).value();
 }
 

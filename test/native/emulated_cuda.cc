@@ -19,6 +19,7 @@
 #include "ops/lora_blend/lora_blend_cuda.h"
 #include "ops/patchify/patchify_cuda.h"
 #include "ops/preprocess/preprocess_cuda.h"
+#include "ops/quantize/quantize_cuda.h"
 
 namespace acd::test {
 namespace {
@@ -72,6 +73,7 @@ int linear_emulated(const CudaLaunch& cuda, const LinearParams& p) {
   only.batch = p.batch;
   only.batch_x = p.batch_x;
   only.batch_y = p.rows * w.n;
+  only.x_scales = p.x_scales;
   linear_ref(only, w.product());
   cuda::LinearEpilogueArgs a = {};
   a.product = product.data();
@@ -167,6 +169,7 @@ Result<std::shared_ptr<Device>> make_emulated_cuda_device(int order) {
   table.gate = entry<GateParams, gate_cuda>;
   table.fuse_map = entry<FuseMapParams, fuse_map_cuda>;
   table.preprocess = entry<PreprocessParams, preprocess_cuda>;
+  table.quantize = entry<QuantizeParams, quantize_cuda>;
   table.check_precision = [](void* self, Precision precision) {
     if (precision != Precision::kInt8) return 0;
     static_cast<EmulatedCuda*>(self)->error = "CUDA has no int8";

@@ -81,6 +81,8 @@ TEST_CASE("a model over the emulated CUDA kernels gives the CPU's result in ever
   check(Precision::kBf16, 1e-2, 1e-1);
   // Eight times as fine: eleven significant bits in place of eight.
   check(Precision::kFp16, 1.25e-3, 1.25e-2);
+  // Sixteen times as coarse as bf16, but in the products' inputs alone.
+  check(Precision::kFp8, 5e-2, 5e-1);
 }
 
 TEST_CASE("fp16 refuses a checkpoint that could pass its largest number, and no other") {

@@ -73,6 +73,7 @@ int typed(NumberType type, Fn&& fn) noexcept {
   if (type == NumberType::kBf16 && !has_bf16()) return check_precision(nullptr, Precision::kBf16);
   if (type == NumberType::kInt8 && !has_int8()) return check_precision(nullptr, Precision::kInt8);
   if (type == NumberType::kF16) return check_precision(nullptr, Precision::kFp16);
+  if (type == NumberType::kE4m3) return check_precision(nullptr, Precision::kFp8);
   return coded(fn);
 }
 
@@ -82,7 +83,13 @@ int attention(void* self, void*, const AttentionParams* p) {
 
 int layer_norm(void* self, void*, const LayerNormParams* p) {
   if (p->y_type == NumberType::kF16) return check_precision(nullptr, Precision::kFp16);
+  if (p->y_type == NumberType::kE4m3) return check_precision(nullptr, Precision::kFp8);
   return coded([&] { layer_norm_cpu(context(self), *p); });
+}
+
+int quantize(void* self, void*, const QuantizeParams* p) {
+  return typed(p->y_type == NumberType::kE4m3 ? p->y_type : NumberType::kF32,
+               [&] { quantize_cpu(context(self), *p); });
 }
 
 int pack_linear(void* self, const LinearWeights* weights, PackedLinear** out) {
@@ -106,6 +113,8 @@ PrecisionSupport cpu_precision(Precision precision) {
       return {false, "processors multiply bf16 in its place; only CUDA has fp16"};
     case Precision::kInt8:
       return {has_int8(), int8_reason()};
+    case Precision::kFp8:
+      return {false, "processors multiply int8 in its place; only CUDA has fp8"};
   }
   return {false, ""};
 }
@@ -140,7 +149,7 @@ Result<std::shared_ptr<Device>> make_cpu_device(int threads) {
   table.head = entry<HeadParams, head_cpu>;
   table.gate = entry<GateParams, gate_cpu>;
   table.fuse_map = entry<FuseMapParams, fuse_map_cpu>;
-  table.quantize = entry<QuantizeParams, quantize_cpu>;
+  table.quantize = quantize;
   return Device::adopt(table);
 }
 

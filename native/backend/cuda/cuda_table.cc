@@ -15,11 +15,13 @@
 #include "ops/lora_blend/lora_blend_cuda.h"
 #include "ops/patchify/patchify_cuda.h"
 #include "ops/preprocess/preprocess_cuda.h"
+#include "ops/quantize/quantize_cuda.h"
 
 namespace acd {
 namespace {
 
 constexpr size_t kAlignment = 256;
+constexpr int64_t kFp8Multiple = 16;  // of cuBLASLt's, for both extents of fp8 weights
 
 CudaBackend& backend(void* self) {
   return *static_cast<CudaBackend*>(static_cast<CudaContext*>(self));
@@ -39,6 +41,9 @@ size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kA
 Status pack(CudaBackend& cuda, const LinearWeights& w, PackedLinear** out) {
   if (w.type == NumberType::kInt8)
     return Status(Code::kUnsupported, "the CUDA backend has no products of int8");
+  const bool fp8 = w.type == NumberType::kE4m3;
+  if (fp8 && (w.n % kFp8Multiple != 0 || w.k % kFp8Multiple != 0))
+    return Status(Code::kUnsupported, "products in fp8 have extents that are multiples of 16");
   const auto weights = static_cast<size_t>(w.n * w.k);
   const size_t weight_bytes = aligned(weights * bytes_of(w.type));
   const size_t bias_bytes = w.bias ? aligned(static_cast<size_t>(w.n) * sizeof(float)) : 0;
@@ -47,7 +52,8 @@ Status pack(CudaBackend& cuda, const LinearWeights& w, PackedLinear** out) {
   packed->n = w.n;
   packed->k = w.k;
   packed->type = w.type;
-  packed->bytes = weight_bytes + bias_bytes + (rounded ? bias_bytes : 0);
+  const size_t scale_bytes = fp8 ? aligned(static_cast<size_t>(w.n) * sizeof(float)) : 0;
+  packed->bytes = weight_bytes + bias_bytes + (rounded ? bias_bytes : 0) + scale_bytes;
   ACD_RETURN_IF_ERROR(cuda.with_stream(nullptr, [&](CudaStream& s) -> Status {
     void* memory = nullptr;
     ACD_RETURN_IF_ERROR(cuda.pool().alloc(s.handle(), packed->bytes, &memory));
@@ -55,18 +61,30 @@ Status pack(CudaBackend& cuda, const LinearWeights& w, PackedLinear** out) {
     auto* end = static_cast<uint8_t*>(memory) + weight_bytes;
     packed->bias = w.bias ? reinterpret_cast<float*>(end) : nullptr;
     packed->bias_half = rounded ? end + bias_bytes : nullptr;
+    packed->scales =
+        fp8 ? reinterpret_cast<float*>(static_cast<uint8_t*>(memory) + packed->bytes - scale_bytes)
+            : nullptr;
     const auto upload = [&](void* to, const void* from, size_t bytes) {
       return s.staging().upload(s.handle(), to, from, bytes);
     };
     const auto upload_half = [&](void* to, const float* from, size_t n) {
+      const NumberType type = fp8 ? NumberType::kBf16 : w.type;
       std::vector<uint16_t> half(n);
       for (size_t i = 0; i < n; ++i)
-        put_number(half.data(), w.type, static_cast<int64_t>(i), from[i]);
+        put_number(half.data(), type, static_cast<int64_t>(i), from[i]);
       return upload(to, half.data(), n * sizeof(uint16_t));
+    };
+    const auto upload_fp8 = [&]() -> Status {
+      std::vector<uint8_t> codes(weights);
+      std::vector<float> scales(static_cast<size_t>(w.n));
+      e4m3_rows(w.weight, w.n, w.k, codes.data(), scales.data());
+      ACD_RETURN_IF_ERROR(upload(packed->weight, codes.data(), weights));
+      return upload(packed->scales, scales.data(), scales.size() * sizeof(float));
     };
     Status status = w.type == NumberType::kF32
                         ? upload(packed->weight, w.weight, weights * sizeof(float))
-                        : upload_half(packed->weight, w.weight, weights);
+                    : fp8 ? upload_fp8()
+                          : upload_half(packed->weight, w.weight, weights);
     const auto n = static_cast<size_t>(w.n);
     if (status.ok() && packed->bias) status = upload(packed->bias, w.bias, n * sizeof(float));
     if (status.ok() && rounded) status = upload_half(packed->bias_half, w.bias, n);
@@ -80,11 +98,65 @@ Status pack(CudaBackend& cuda, const LinearWeights& w, PackedLinear** out) {
   return Status();
 }
 
+cuda::LinearEpilogueArgs epilogue_of(const LinearParams& p, const void* product, int64_t ldp,
+                                     int64_t batch_product, NumberType product_type) {
+  cuda::LinearEpilogueArgs a = {};
+  a.product = product;
+  a.ldp = ldp;
+  a.batch_product = batch_product;
+  a.product_type = cuda::number_of(product_type);
+  a.bias = p.weights->bias;
+  a.y = p.y;
+  a.ldy = p.ldy;
+  a.batch_y = p.batch_y;
+  a.y_type = cuda::number_of(p.y_type);
+  a.rows = p.rows;
+  a.width = p.weights->n;
+  a.batch = p.batch;
+  a.act = p.act;
+  return a;
+}
+
+// Fp8 where the library takes one scale a matrix alone (sm_89), or none for this shape: the codes'
+// product in f32, item by item so that it stays in the cache, then scales and all the rest in the
+// epilogue. One scale for a whole matrix would make a picture depend on its batch.
+Status linear_scaled_after(CudaBackend& cuda, const CudaLaunch& launch, CudaStream& s,
+                           const LinearParams& p) {
+  const PackedLinear& w = *p.weights;
+  const size_t product_bytes = static_cast<size_t>(p.rows * w.n) * sizeof(float);
+  auto* memory =
+      static_cast<uint8_t*>(launch.scratch(launch.owner, Gemm::kWorkspaceBytes + product_bytes));
+  if (!memory) return scratch_missing();
+  uint8_t* codes = memory + Gemm::kWorkspaceBytes;
+  for (int64_t item = 0; item < p.batch; ++item) {
+    const Product product = {&w,     static_cast<const uint8_t*>(p.x) + item * p.batch_x,
+                             p.ldx,  codes,
+                             w.n,    NumberType::kF32,
+                             p.rows, 1,
+                             0,      0,
+                             false,  false};
+    ACD_RETURN_IF_ERROR(cuda.gemm().run(launch, product, memory, !s.capturing));
+    cuda::LinearEpilogueArgs a = epilogue_of(p, codes, w.n, 0, NumberType::kF32);
+    a.y = static_cast<uint8_t*>(p.y) + item * p.batch_y * static_cast<int64_t>(bytes_of(p.y_type));
+    a.batch = 1;
+    a.accumulate = p.accumulate;
+    a.row_scales = p.x_scales + item * p.rows;
+    a.column_scales = w.scales;
+    ACD_RETURN_IF_ERROR(
+        cuda.errors().check(cuda::linear_epilogue(launch.stream, a), "scales of a product"));
+  }
+  return Status();
+}
+
 // The bias and the residual ride with the product; cuBLASLt's GELU is the tanh form, so
 // activations, which come with the bias, are a kernel of ours over y in place.
 Status linear(CudaBackend& cuda, const CudaLaunch& launch, CudaStream& s, const LinearParams& p) {
   const PackedLinear& w = *p.weights;
-  if (p.y_type != NumberType::kF32 && p.y_type != w.type)
+  const bool fp8 = w.type == NumberType::kE4m3;
+  if (fp8 && (p.ldx != w.k || (p.batch > 1 && p.batch_x != p.rows * w.k)))
+    return Status(Code::kUnsupported, "products in fp8 have dense rows and items");
+  if (fp8 && !cuda.gemm().scales_rows()) return linear_scaled_after(cuda, launch, s, p);
+  if (p.y_type != NumberType::kF32 && p.y_type != (fp8 ? NumberType::kBf16 : w.type))
     return Status(Code::kUnsupported,
                   "a product that ends in neither f32 nor its own type has no CUDA kernel");
   void* workspace = launch.scratch(launch.owner, Gemm::kWorkspaceBytes);
@@ -101,23 +173,14 @@ Status linear(CudaBackend& cuda, const CudaLaunch& launch, CudaStream& s, const 
                            p.batch_x,
                            p.batch_y,
                            w.bias && !activated,
-                           p.accumulate};
-  ACD_RETURN_IF_ERROR(cuda.gemm().run(launch, product, workspace, !s.capturing));
-  if (!activated) return Status();
-  cuda::LinearEpilogueArgs a = {};
-  a.product = p.y;
-  a.ldp = p.ldy;
-  a.batch_product = p.batch_y;
-  a.product_type = cuda::number_of(p.y_type);
-  a.bias = w.bias;
-  a.y = p.y;
-  a.ldy = p.ldy;
-  a.batch_y = p.batch_y;
-  a.y_type = cuda::number_of(p.y_type);
-  a.rows = p.rows;
-  a.width = w.n;
-  a.batch = p.batch;
-  a.act = p.act;
+                           p.accumulate,
+                           p.x_scales};
+  const Status multiplied = cuda.gemm().run(launch, product, workspace, !s.capturing);
+  if (fp8 && multiplied.code() == Code::kUnsupported) {
+    return linear_scaled_after(cuda, launch, s, p);
+  }
+  if (!multiplied.ok() || !activated) return multiplied;
+  const cuda::LinearEpilogueArgs a = epilogue_of(p, p.y, p.ldy, p.batch_y, p.y_type);
   return cuda.errors().check(cuda::linear_epilogue(launch.stream, a), "an activation");
 }
 
@@ -170,11 +233,12 @@ BackendTable cuda_table() {
   BackendTable table = {};
   table.abi_version = kAbiVersion;
   table.struct_bytes = sizeof table;
-  table.check_precision = [](void*, Precision precision) {
-    if (precision != Precision::kInt8) return 0;
-    return coded_cuda(
-        Status(Code::kUnsupported,
-               std::string("the CUDA backend has no kernels for ") + precision_name(precision)));
+  table.check_precision = [](void* self, Precision precision) {
+    const PrecisionSupport support = cuda_precision(precision, backend(self).facts().capability);
+    if (support.available) return 0;
+    return coded_cuda(Status(Code::kUnsupported, std::string("Precision ") +
+                                                     precision_name(precision) +
+                                                     " cannot be used on CUDA: " + support.reason));
   };
   table.pack_linear = [](void* self, const LinearWeights* weights, PackedLinear** out) {
     return coded_cuda(pack(backend(self), *weights, out));
@@ -198,6 +262,7 @@ BackendTable cuda_table() {
   ACD_CUDA_ENTRY(gate, GateParams);
   ACD_CUDA_ENTRY(fuse_map, FuseMapParams);
   ACD_CUDA_ENTRY(preprocess, PreprocessParams);
+  ACD_CUDA_ENTRY(quantize, QuantizeParams);
   return table;
 }
 
@@ -220,6 +285,7 @@ std::string missing_kernels(const BackendTable& table) {
   need(table.gate, "gate");
   need(table.fuse_map, "fuse_map");
   need(table.preprocess, "preprocess");
+  need(table.quantize, "quantize");
   return missing;
 }
 

@@ -68,6 +68,15 @@ inline __device__ E4m3 narrow<E4m3>(float v) {
   return out;
 }
 
+inline __device__ E4m3Row e4m3_row(float largest) {
+  E4m3Row row = {0.0f, 0.0f};
+  if (!(largest < kSmallestE4m3Row)) {
+    row.scale = largest / kLargestE4m3;
+    row.inverse = kLargestE4m3 / largest;
+  }
+  return row;
+}
+
 // Four numbers that lie side by side, moved at once: the address must be a multiple of their size.
 template <typename T>
 struct alignas(4 * sizeof(T)) Four {
@@ -94,6 +103,14 @@ inline __device__ void store4(T* at, float4 v) {
 inline __device__ float warp_sum(float v) {
   ACD_UNROLL
   for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) v += __shfl_xor_sync(kAllLanes, v, lanes);
+  return v;
+}
+
+// Without NaNs, unless all are.
+inline __device__ float warp_max(float v) {
+  ACD_UNROLL
+  for (int lanes = kWarp / 2; lanes > 0; lanes /= 2)
+    v = fmaxf(v, __shfl_xor_sync(kAllLanes, v, lanes));
   return v;
 }
 

@@ -16,9 +16,16 @@ constexpr int kCandidates = 8;
 constexpr int kTimedRuns = 5;
 
 cudaDataType_t cuda_type(NumberType type) {
-  return type == NumberType::kF32    ? CUDA_R_32F
-         : type == NumberType::kBf16 ? CUDA_R_16BF
-                                     : CUDA_R_16F;
+  switch (type) {
+    case NumberType::kF32:
+      return CUDA_R_32F;
+    case NumberType::kBf16:
+      return CUDA_R_16BF;
+    case NumberType::kF16:
+      return CUDA_R_16F;
+    default:
+      return CUDA_R_8F_E4M3;
+  }
 }
 
 // What the library may assume of an address and of the step to the next row or item.
@@ -61,7 +68,34 @@ struct Gemm::Plan {
   cublasLtMatrixLayout_t a = nullptr, b = nullptr, d = nullptr;
   cublasLtMatmulAlgo_t algorithm = {};
   uint32_t alignment_x = 0, alignment_y = 0;
+  Status refused;  // kUnsupported: the library has no algorithm for it
 };
+
+bool Gemm::scales_rows() const {
+#if CUBLAS_VERSION >= 120900
+  return context_.facts().capability >= 90 && lt_.get_version() >= 120900;
+#else
+  return false;
+#endif
+}
+
+Status Gemm::point(const Plan& plan, const Product& p) const {
+  const PackedLinear& w = *p.weights;
+  const auto set = [&](cublasLtMatmulDescAttributes_t attribute, const void* pointer) {
+    return checked(lt_.desc_set(plan.desc, attribute, &pointer, sizeof pointer));
+  };
+  if (p.bias) {
+    // In fp8 the library takes a bias in bf16 for a result in f32, too.
+    const bool whole = p.y_type == NumberType::kF32 && w.type != NumberType::kE4m3;
+    ACD_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                            whole ? static_cast<const void*>(w.bias) : w.bias_half));
+  }
+  if (p.x_scales) {
+    ACD_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, w.scales));
+    ACD_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, p.x_scales));
+  }
+  return Status();
+}
 
 Status Gemm::checked(cublasStatus_t status) const {
   if (status == CUBLAS_STATUS_SUCCESS) return Status();
@@ -105,14 +139,12 @@ Status Gemm::run(const CudaLaunch& launch, const Product& given, void* workspace
   if (p.rows == 0 || p.weights->n == 0) return Status();
   std::shared_ptr<const Plan> plan;
   ACD_RETURN_IF_ERROR(plan_for(launch, p, workspace, may_search, plan));
-  // The bias belongs to the weights, the plan to the shape.
+  // The bias and the scales belong to weights and rows, the plan to the shape.
   const Plan& found = *plan;
-  if (p.bias) {
-    const void* bias = p.y_type == NumberType::kF32 ? static_cast<const void*>(p.weights->bias)
-                                                    : p.weights->bias_half;
+  if (!found.refused.ok()) return found.refused;
+  if (p.bias || p.x_scales) {
     std::lock_guard<std::mutex> lock(mutex_);
-    ACD_RETURN_IF_ERROR(
-        checked(lt_.desc_set(found.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias)));
+    ACD_RETURN_IF_ERROR(point(found, p));
     return checked(multiply(launch, found, p, p.y, found.algorithm, workspace));
   }
   return checked(multiply(launch, found, p, p.y, found.algorithm, workspace));
@@ -127,7 +159,7 @@ Status Gemm::plan_for(const CudaLaunch& launch, const Product& p, void* workspac
   for (int64_t part :
        {p.rows, w.n, w.k, p.ldx, p.ldy, p.batch, p.batch_x, p.batch_y, static_cast<int64_t>(w.type),
         static_cast<int64_t>(p.y_type), int64_t{p.bias}, int64_t{p.accumulate},
-        int64_t{alignment_x}, int64_t{alignment_y}}) {
+        int64_t{alignment_x}, int64_t{alignment_y}, int64_t{p.x_scales != nullptr}}) {
     name += (name.empty() ? "" : "_") + std::to_string(part);
   }
   {
@@ -152,10 +184,19 @@ Status Gemm::plan_for(const CudaLaunch& launch, const Product& p, void* workspac
   ACD_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N));
   if (p.bias) {
     ACD_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS));
-    const void* bias =
-        p.y_type == NumberType::kF32 ? static_cast<const void*>(w.bias) : w.bias_half;
-    ACD_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias));
+    if (w.type == NumberType::kE4m3) {
+      const int32_t bias_type = CUDA_R_16BF;
+      ACD_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, bias_type));
+    }
   }
+#if CUBLAS_VERSION >= 120900
+  if (p.x_scales) {
+    const int32_t outer = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+    ACD_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_DESC_A_SCALE_MODE, outer));
+    ACD_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_DESC_B_SCALE_MODE, outer));
+  }
+#endif
+  ACD_RETURN_IF_ERROR(point(*plan, p));
   const auto layout = [&](cublasLtMatrixLayout_t& to, NumberType type, int64_t rows,
                           int64_t columns, int64_t ld, int64_t item) -> Status {
     ACD_RETURN_IF_ERROR(checked(lt_.layout_create(&to, cuda_type(type), static_cast<uint64_t>(rows),
@@ -181,10 +222,11 @@ Status Gemm::plan_for(const CudaLaunch& launch, const Product& p, void* workspac
             answer.workspaceSize <= kWorkspaceBytes;
   }
   if (!known) {
-    ACD_RETURN_IF_ERROR(search(launch, p, workspace, *plan));
+    plan->refused = search(launch, p, workspace, *plan);
+    if (!plan->refused.ok() && plan->refused.code() != Code::kUnsupported) return plan->refused;
     AlgorithmWords words;
     std::memcpy(words.data(), &plan->algorithm, sizeof plan->algorithm);
-    cache_->put(name, words);
+    if (plan->refused.ok()) cache_->put(name, words);
   }
   std::lock_guard<std::mutex> lock(mutex_);
   out = plans_.emplace(name, std::move(plan)).first->second;

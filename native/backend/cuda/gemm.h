@@ -24,8 +24,9 @@ struct PackedLinear {
   NumberType type;
   void* weight;     // [n, k] of `type`
   float* bias;      // [n] or null
-  void* bias_half;  // the same rounded to `type`, for products that end in it; null in f32
-  size_t bytes;     // of all three, one block from `weight` on
+  void* bias_half;  // rounded to `type`, for products that end in it, to bf16 in fp8; null in f32
+  float* scales;    // [n], in fp8
+  size_t bytes;     // of all of them, one block from `weight` on
 };
 
 // One product, or a batch of equal ones.
@@ -42,6 +43,9 @@ struct Product {
   int64_t batch_y;
   bool bias;        // add it
   bool accumulate;  // to what y holds
+  // In fp8: [batch, rows], which the library multiplies with, and with those of the weights; null
+  // leaves the product of the codes.
+  const float* x_scales = nullptr;
 };
 
 class Gemm {
@@ -56,7 +60,12 @@ class Gemm {
 
   // On launch.stream. The first product of a shape searches for the fastest algorithm, with random
   // contents of a y of its own, and waits for it; not while a graph is captured.
+  // kUnsupported: the library has none for it, now and later.
   Status run(const CudaLaunch& launch, const Product& p, void* workspace, bool may_search);
+
+  // Whether the library can multiply a row and a column of a product in fp8 with scales of their
+  // own: CUDA 12.9 on sm_90. run() still may say no for a shape.
+  bool scales_rows() const;
 
  private:
   struct Plan;
@@ -64,6 +73,8 @@ class Gemm {
   explicit Gemm(CudaContext& context, const CublasLt& lt) : context_(context), lt_(lt) {}
   Status plan_for(const CudaLaunch& launch, const Product& p, void* workspace, bool may_search,
                   std::shared_ptr<const Plan>& out);
+  // What a plan leaves open: where bias and scales lie. Under mutex_ where there are any.
+  Status point(const Plan& plan, const Product& p) const;
   Status search(const CudaLaunch& launch, const Product& p, void* workspace, Plan& plan) const;
   Status time(const CudaLaunch& launch, const Plan& plan, const Product& p, void* y,
               void* workspace, const cublasLtMatmulAlgo_t& algorithm, float& milliseconds) const;

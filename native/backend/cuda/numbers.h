@@ -13,11 +13,12 @@ enum class Number {
   kE4m3,  // fp8, largest 448
 };
 
-// Of a type that kernels compute in: not kInt8.
+// Of a type that kernels read and write: not kInt8.
 constexpr Number number_of(NumberType type) {
   return type == NumberType::kF32    ? Number::kF32
          : type == NumberType::kBf16 ? Number::kBf16
-                                     : Number::kF16;
+         : type == NumberType::kF16  ? Number::kF16
+                                     : Number::kE4m3;
 }
 
 }  // namespace acd::cuda

@@ -111,7 +111,7 @@ __global__ void __launch_bounds__(kSide* kSide) attend_f32(AttentionArgs a) {
 
 int attention_plain(void* stream, const AttentionArgs& a) {
   if (a.batch == 0 || a.tokens == 0 || a.heads == 0) return 0;
-  if (a.type != Number::kF32 || a.out_type != Number::kF32) return kInvalidValue;
+  if (a.type != Number::kF32) return kInvalidValue;
   const dim3 grid(blocks_for(a.tokens, kTile), static_cast<unsigned>(a.heads),
                   static_cast<unsigned>(a.batch));
   return launch(stream, grid, dim3(kSide * kSide), 4 * kTile * kPitch * sizeof(float), attend_f32,
@@ -125,8 +125,6 @@ int attention(void* stream, const AttentionArgs& a) {
 }  // namespace acd::cuda
 
 int acd::attention_cuda(const CudaLaunch& cuda, const AttentionParams& p) {
-  if (p.type == NumberType::kInt8) return cuda::kInvalidValue;
-  const cuda::Number type = cuda::number_of(p.type);
-  return cuda::attention(cuda.stream,
-                         {p.qkv, p.out, p.batch, p.tokens, p.heads, p.causal, type, type});
+  return cuda::attention(
+      cuda.stream, {p.qkv, p.out, p.batch, p.tokens, p.heads, p.causal, cuda::number_of(p.type)});
 }

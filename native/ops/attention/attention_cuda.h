@@ -19,9 +19,7 @@ struct AttentionArgs {
   int64_t tokens;
   int64_t heads;
   bool causal;
-  Number type = Number::kF32;      // of qkv
-  Number out_type = Number::kF32;  // that type, or kE4m3 after kBf16 and kF16
-  float out_scale = 1.0f;          // multiplies before rounding to kE4m3
+  Number type = Number::kF32;  // of qkv and out: kF32, kBf16 or kF16
 };
 
 // f32: in f32 throughout, on the ordinary units, for parity. kBf16 and kF16: on tensor cores,

@@ -144,32 +144,16 @@ inline __device__ void soften(const float (&s)[kTiles][kKeys / 8][4],
   }
 }
 
-// The scale of the outputs where their type asks for one.
-template <typename Out>
-inline __device__ float scale_of(const AttentionArgs&) {
-  return 1.0f;
-}
-template <>
-inline __device__ float scale_of<E4m3>(const AttentionArgs& a) {
-  return a.out_scale;
-}
-
 inline __device__ void store2(Bf16* at, float low, float high) {
   *reinterpret_cast<unsigned*>(at) = pack<Bf16>(low, high);
 }
 inline __device__ void store2(Half* at, float low, float high) {
   *reinterpret_cast<unsigned*>(at) = pack<Half>(low, high);
 }
-inline __device__ void store2(E4m3* at, float low, float high) {
-  at[0] = narrow<E4m3>(low);
-  at[1] = narrow<E4m3>(high);
-}
-
 // Outputs over their sums, through the warp's own rows of shared memory, in pieces of 16 bytes.
-template <typename Out>
-inline __device__ void write(const AttentionArgs& a, State& state, Out* rows, Out* to,
-                             int64_t pitch, int64_t rows_left) {
-  constexpr int kInPiece = 16 / sizeof(Out), kOutPieces = kWidth / kInPiece;
+template <typename T>
+inline __device__ void write(State& state, T* rows, T* to, int64_t pitch, int64_t rows_left) {
+  constexpr int kInPiece = 16 / sizeof(T), kOutPieces = kWidth / kInPiece;
   // Where values from column `column` of a row on lie: pieces permuted as above.
   const auto at = [](int row, int column) {
     const int piece = column / kInPiece ^ row * kOutPieces / 8 % kOutPieces;
@@ -183,7 +167,7 @@ inline __device__ void write(const AttentionArgs& a, State& state, Out* rows, Ou
       float total = state.total[tile][half];
       total += __shfl_xor_sync(kAllLanes, total, 1);
       total += __shfl_xor_sync(kAllLanes, total, 2);
-      const float scale = scale_of<Out>(a) / total;
+      const float scale = 1.0f / total;
       const int row = tile * 16 + half * 8 + g;
       ACD_UNROLL
       for (int d = 0; d < kPieces; ++d) {
@@ -208,7 +192,7 @@ inline __device__ void write(const AttentionArgs& a, State& state, Out* rows, Ou
 constexpr int kStage = 2 * kKeys * kWidth;
 static_assert(kStage == kQueries * kWidth, "the queries fill one stage");
 
-template <typename T, typename Out>
+template <typename T>
 __global__ void __launch_bounds__(kWarps* kWarp) attend(AttentionArgs a) {
   T* shared = dynamic_shared<T>();
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
@@ -261,30 +245,25 @@ __global__ void __launch_bounds__(kWarps* kWarp) attend(AttentionArgs a) {
     collect(state, p, k + kKeys * kWidth);
   }
   __syncthreads();
-  Out* out = static_cast<Out*>(a.out) + (blockIdx.z * a.tokens + mine) * width +
-             int64_t{blockIdx.y} * kWidth;
-  write(a, state, reinterpret_cast<Out*>(shared + warp * kTiles * 16 * kWidth), out, width,
-        a.tokens - mine);
+  T* out = static_cast<T*>(a.out) + (blockIdx.z * a.tokens + mine) * width +
+           int64_t{blockIdx.y} * kWidth;
+  write(state, shared + warp * kTiles * 16 * kWidth, out, width, a.tokens - mine);
 }
 
-template <typename T, typename Out>
+template <typename T>
 int launch_typed(void* stream, const AttentionArgs& a) {
   const dim3 grid(blocks_for(a.tokens, kQueries), static_cast<unsigned>(a.heads),
                   static_cast<unsigned>(a.batch));
-  return launch(stream, grid, dim3(kWarps * kWarp), 2 * kStage * sizeof(T), attend<T, Out>, a);
+  return launch(stream, grid, dim3(kWarps * kWarp), 2 * kStage * sizeof(T), attend<T>, a);
 }
 
 }  // namespace
 
 int attention_tensor(void* stream, const AttentionArgs& a) {
   if (a.batch == 0 || a.tokens == 0 || a.heads == 0) return 0;
-  const bool to_fp8 = a.out_type == Number::kE4m3;
-  if (!to_fp8 && a.out_type != a.type) return kInvalidValue;
-  if (a.type == Number::kBf16) {
-    return to_fp8 ? launch_typed<Bf16, E4m3>(stream, a) : launch_typed<Bf16, Bf16>(stream, a);
-  }
-  if (a.type != Number::kF16) return kInvalidValue;
-  return to_fp8 ? launch_typed<Half, E4m3>(stream, a) : launch_typed<Half, Half>(stream, a);
+  if (a.type == Number::kBf16) return launch_typed<Bf16>(stream, a);
+  if (a.type == Number::kF16) return launch_typed<Half>(stream, a);
+  return kInvalidValue;
 }
 
 }  // namespace acd::cuda

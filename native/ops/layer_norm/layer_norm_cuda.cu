@@ -16,12 +16,17 @@ inline __device__ int64_t row_of_warp() {
 }
 
 template <typename Y>
-inline __device__ float scale_of(const LayerNormArgs&) {
-  return 1.0f;
-}
+constexpr bool kIsE4m3 = false;
 template <>
-inline __device__ float scale_of<E4m3>(const LayerNormArgs& a) {
-  return a.y_scale;
+constexpr bool kIsE4m3<E4m3> = true;
+
+// What a row's values are multiplied with before rounding; `largest` is this lane's own.
+template <typename Y>
+inline __device__ float row_factor(const LayerNormArgs& a, int64_t row, float largest) {
+  if (!kIsE4m3<Y>) return 1.0f;
+  const E4m3Row scale = e4m3_row(warp_max(largest));
+  if (threadIdx.x % kWarp == 0) a.y_scales[row] = scale.scale;
+  return scale.inverse;
 }
 
 template <typename Delta>
@@ -84,15 +89,24 @@ __global__ void __launch_bounds__(kRowsPerBlock* kWarp) layer_norm_registers(Lay
     squares += (v[i].x * v[i].x + v[i].y * v[i].y) + (v[i].z * v[i].z + v[i].w * v[i].w);
   }
   const float rstd = 1.0f / sqrtf(warp_sum(squares) / width + a.eps);
-  const float scale = scale_of<Y>(a);
+  float largest = 0;
   ACD_UNROLL
   for (int i = 0; i < kVectors; ++i) {
     const int64_t column = (i * kWarp + lane) * 4;
     if (column >= a.width) continue;
     const float4 w = load4(a.weight + column), b = load4(a.bias + column);
+    v[i] = make_float4(v[i].x * rstd * w.x + b.x, v[i].y * rstd * w.y + b.y,
+                       v[i].z * rstd * w.z + b.z, v[i].w * rstd * w.w + b.w);
+    largest = fmaxf(
+        largest, fmaxf(fmaxf(fabsf(v[i].x), fabsf(v[i].y)), fmaxf(fabsf(v[i].z), fabsf(v[i].w))));
+  }
+  const float factor = row_factor<Y>(a, row, largest);
+  ACD_UNROLL
+  for (int i = 0; i < kVectors; ++i) {
+    const int64_t column = (i * kWarp + lane) * 4;
+    if (column >= a.width) continue;
     store4(static_cast<Y*>(a.y) + row * a.ldy + column,
-           make_float4((v[i].x * rstd * w.x + b.x) * scale, (v[i].y * rstd * w.y + b.y) * scale,
-                       (v[i].z * rstd * w.z + b.z) * scale, (v[i].w * rstd * w.w + b.w) * scale));
+           make_float4(v[i].x * factor, v[i].y * factor, v[i].z * factor, v[i].w * factor));
   }
 }
 
@@ -118,11 +132,14 @@ __global__ void __launch_bounds__(kRowsPerBlock* kWarp) layer_norm_any(LayerNorm
   float squares = 0;
   for (int64_t i = lane; i < a.width; i += kWarp) squares += (x[i] - mean) * (x[i] - mean);
   const float rstd = 1.0f / sqrtf(warp_sum(squares) / width + a.eps);
-  const float scale = scale_of<Y>(a);
-  Y* y = static_cast<Y*>(a.y) + row * a.ldy;
-  for (int64_t i = lane; i < a.width; i += kWarp) {
-    y[i] = narrow<Y>(((x[i] - mean) * rstd * a.weight[i] + a.bias[i]) * scale);
+  const auto value = [&](int64_t i) { return (x[i] - mean) * rstd * a.weight[i] + a.bias[i]; };
+  float largest = 0;
+  if (kIsE4m3<Y>) {
+    for (int64_t i = lane; i < a.width; i += kWarp) largest = fmaxf(largest, fabsf(value(i)));
   }
+  const float factor = row_factor<Y>(a, row, largest);
+  Y* y = static_cast<Y*>(a.y) + row * a.ldy;
+  for (int64_t i = lane; i < a.width; i += kWarp) y[i] = narrow<Y>(value(i) * factor);
 }
 
 template <typename Y, typename Delta>
@@ -176,5 +193,5 @@ int layer_norm(void* stream, const LayerNormArgs& a) {
 int acd::layer_norm_cuda(const CudaLaunch& cuda, const LayerNormParams& p) {
   if (p.y_type == NumberType::kInt8) return cuda::kInvalidValue;
   return cuda::layer_norm(cuda.stream, {p.x, p.ldx, p.weight, p.bias, p.y, p.ldy, p.rows, p.width,
-                                        p.eps, cuda::number_of(p.y_type)});
+                                        p.eps, cuda::number_of(p.y_type), p.y_scales});
 }

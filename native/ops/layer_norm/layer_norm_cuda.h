@@ -1,8 +1,7 @@
 // layer_norm on CUDA; formula and shapes in layer_norm.h. All pointers are device pointers.
 //
 // With `delta` (the output of a product, with its bias, if any): s = x + delta + delta_bias goes to
-// `sum` (f32, row stride ldx; may be x), and y is the norm of s. y_scale multiplies before rounding
-// to fp8.
+// `sum` (f32, row stride ldx; may be x), and y is the norm of s.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +27,7 @@ struct LayerNormArgs {
   int64_t width;
   float eps = 1e-5f;
   Number y_type = Number::kF32;  // any
-  float y_scale = 1.0f;          // only for kE4m3
+  float* y_scales = nullptr;     // [rows], for kE4m3
   const void* delta = nullptr;   // [rows, width], row stride ldd
   int64_t ldd = 0;
   Number delta_type = Number::kBf16;  // kF32 or kBf16

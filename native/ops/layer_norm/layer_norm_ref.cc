@@ -19,14 +19,21 @@ void layer_norm_ref(const LayerNormParams& p) {
     for (int64_t i = 0; i < p.width; ++i) {
       const auto y =
           static_cast<float>((x[i] - mean) / std::sqrt(var + p.eps) * p.weight[i] + p.bias[i]);
-      if (p.y_type == NumberType::kInt8)
+      if (p.y_type == NumberType::kInt8 || p.y_type == NumberType::kE4m3)
         row[static_cast<size_t>(i)] = y;
       else
         put_number(p.y, p.y_type, r * p.ldy + i, y);
     }
+    QuantizeParams q = {
+        row.data(), p.width, NumberType::kF32, static_cast<uint8_t*>(p.y) + r * p.ldy, p.ldy,
+        nullptr,    1,       p.width};
+    q.y_type = p.y_type;
     if (p.y_type == NumberType::kInt8) {
-      quantize_ref({row.data(), p.width, NumberType::kF32, static_cast<uint8_t*>(p.y) + r * p.ldy,
-                    p.ldy, p.y_rows + r, 1, p.width});
+      q.scales = p.y_rows + r;
+      quantize_ref(q);
+    } else if (p.y_type == NumberType::kE4m3) {
+      q.y_scales = p.y_scales + r;
+      quantize_ref(q);
     }
   }
 }

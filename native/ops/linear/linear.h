@@ -10,6 +10,10 @@
 //   f32; products and sums of codes are integers, exact up to kMaxInt8Depth; what they stand for,
 //   b, act and residual are f32. ldx and batch_x are multiples of 4, and the bytes of a row up to a
 //   multiple of 4 are read, whatever they hold.
+//   Or in fp8 (kE4m3, core/number.h): x is codes with a scale a row (`x_scales`, of all items one
+//   after the other), W is rounded once to codes with a scale an output channel; products of codes
+//   are exact, their sums, scales, b, act and residual f32; y is f32 or bf16. n and k are multiples
+//   of 16, rows and items are dense.
 //   act: none | exact GELU x Phi(x) | QuickGELU x sigmoid(1.702 x) | LeakyReLU(0.01).
 //   residual: when `accumulate`, the old contents of y (f32) are added after b (act must be none).
 //   Gradients: dx = dy W, dW = dy^T x, db = sum of dy over rows (dy already through act').
@@ -56,7 +60,11 @@ struct LinearParams {
   int64_t batch_y = 0;
   NumberType y_type = NumberType::kF32;  // or kBf16, kF16
   const RowScale* x_rows = nullptr;      // [batch, rows], for kInt8
+  const float* x_scales = nullptr;       // [batch, rows], for kE4m3
 };
+
+// act(s) in double, as references have it.
+double activated(Activation act, double s);
 
 void linear_ref(const LinearParams& p, const LinearWeights& w);
 

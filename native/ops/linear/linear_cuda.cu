@@ -1,6 +1,7 @@
 // Epilogues of a product: bias with an activation, or bias with the residual. Bound by memory: four
 // columns a thread where the rows are aligned, the bias kept over the rows of a block.
 #include "backend/cuda/device_code.h"
+#include "ops/linear/activate_cuda.h"
 #include "ops/linear/linear_cuda.h"
 
 namespace acd::cuda {
@@ -8,29 +9,6 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kRowsPerBlock = 4;
-
-template <Activation kAct>
-inline __device__ float activate(float s) {
-  switch (kAct) {
-    case Activation::kGelu:
-      return 0.5f * s * (1.0f + erff(s * 0.70710678118654752f));
-    case Activation::kQuickGelu:
-      return s / (1.0f + expf(-1.702f * s));
-    case Activation::kLeakyRelu:
-      return s < 0.0f ? 0.01f * s : s;
-    default:
-      return s;
-  }
-}
-
-template <typename Y>
-inline __device__ float scale_of(const LinearEpilogueArgs&) {
-  return 1.0f;
-}
-template <>
-inline __device__ float scale_of<E4m3>(const LinearEpilogueArgs& a) {
-  return a.y_scale;
-}
 
 inline __device__ float& part(float4& v, int i) {
   return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
@@ -49,7 +27,14 @@ __global__ void __launch_bounds__(kThreads) epilogue(LinearEpilogueArgs a) {
       bias.x = a.bias[column];
     }
   }
-  const float scale = scale_of<Y>(a);
+  float4 columns = make_float4(1, 1, 1, 1);
+  if (a.row_scales) {
+    if (kWide == 4) {
+      columns = load4(a.column_scales + column);
+    } else {
+      columns.x = a.column_scales[column];
+    }
+  }
   for (int i = 0; i < kRowsPerBlock; ++i) {
     // 32 bits: a division of 64 takes as long as the row's memory.
     const unsigned row = blockIdx.x * kRowsPerBlock + i, rows = static_cast<unsigned>(a.rows);
@@ -64,6 +49,7 @@ __global__ void __launch_bounds__(kThreads) epilogue(LinearEpilogueArgs a) {
     } else {
       v.x = to_float(*product);
     }
+    const float scale = a.row_scales ? a.row_scales[row] : 1.0f;
     float4 old = make_float4(0, 0, 0, 0);
     if (a.accumulate) {
       if (kWide == 4) {
@@ -74,7 +60,8 @@ __global__ void __launch_bounds__(kThreads) epilogue(LinearEpilogueArgs a) {
     }
     ACD_UNROLL
     for (int k = 0; k < kWide; ++k) {
-      part(v, k) = (activate<kAct>(part(v, k) + part(bias, k)) + part(old, k)) * scale;
+      part(v, k) =
+          activate<kAct>(part(v, k) * (scale * part(columns, k)) + part(bias, k)) + part(old, k);
     }
     if (kWide == 4) {
       store4(y, v);
@@ -88,7 +75,8 @@ template <Activation kAct, typename Product, typename Y>
 int launch_act(void* stream, const LinearEpilogueArgs& a) {
   const bool fits = a.width % 4 == 0 && a.batch_product % 4 == 0 && a.batch_y % 4 == 0 &&
                     is_aligned4(static_cast<const Product*>(a.product), a.ldp) &&
-                    is_aligned4(static_cast<const Y*>(a.y), a.ldy) && is_aligned4(a.bias, 0);
+                    is_aligned4(static_cast<const Y*>(a.y), a.ldy) && is_aligned4(a.bias, 0) &&
+                    is_aligned4(a.column_scales, 0);
   const int wide = fits ? 4 : 1;
   const dim3 grid(blocks_for(a.batch * a.rows, kRowsPerBlock),
                   blocks_for(a.width, int64_t{kThreads} * wide));
@@ -110,22 +98,6 @@ int launch_typed(void* stream, const LinearEpilogueArgs& a) {
   }
 }
 
-// Without their sign floats order like their bits, and a NaN is above all of them.
-template <typename X>
-__global__ void __launch_bounds__(kThreads)
-    absolute_max(const X* x, int64_t rows, int64_t width, int64_t ldx, unsigned* max_bits) {
-  unsigned top = 0;
-  for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
-    for (int64_t i = threadIdx.x; i < width; i += kThreads) {
-      top = max(top, __float_as_uint(to_float(x[row * ldx + i])) & 0x7fffffffu);
-    }
-  }
-  for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) {
-    top = max(top, __shfl_xor_sync(kAllLanes, top, lanes));
-  }
-  if (threadIdx.x % kWarp == 0) atomicMax(max_bits, top);
-}
-
 template <typename Product>
 int launch_product(void* stream, const LinearEpilogueArgs& a) {
   switch (a.y_type) {
@@ -136,7 +108,7 @@ int launch_product(void* stream, const LinearEpilogueArgs& a) {
     case Number::kF16:
       return launch_typed<Product, Half>(stream, a);
     case Number::kE4m3:
-      return launch_typed<Product, E4m3>(stream, a);
+      break;  // rounded with a scale a row, by quantize
   }
   return kInvalidValue;
 }
@@ -150,21 +122,6 @@ int linear_epilogue(void* stream, const LinearEpilogueArgs& a) {
   if (a.product_type == Number::kBf16) return launch_product<Bf16>(stream, a);
   if (a.product_type == Number::kF16) return launch_product<Half>(stream, a);
   return kInvalidValue;
-}
-
-int grow_absolute_max(void* stream, const void* x, Number type, int64_t rows, int64_t width,
-                      int64_t ldx, float* max) {
-  if (rows == 0 || width == 0) return 0;
-  constexpr int64_t kMostBlocks = 1024;
-  const dim3 grid(blocks_for(rows < kMostBlocks ? rows : kMostBlocks, 1)), block(kThreads);
-  auto* bits = reinterpret_cast<unsigned*>(max);
-  if (type == Number::kF32) {
-    return launch(stream, grid, block, 0, absolute_max<float>, static_cast<const float*>(x), rows,
-                  width, ldx, bits);
-  }
-  if (type != Number::kBf16) return kInvalidValue;
-  return launch(stream, grid, block, 0, absolute_max<Bf16>, static_cast<const Bf16*>(x), rows,
-                width, ldx, bits);
 }
 
 }  // namespace acd::cuda

@@ -10,7 +10,8 @@
 namespace acd::cuda {
 
 // y = act(product + bias), or y += product + bias when `accumulate` (y f32, act none). `product`
-// may be y where their types and strides are equal.
+// may be y where their types and strides are equal. With scales, of an fp8 product that the library
+// left unscaled, product is first multiplied by row_scales[row] * column_scales[column].
 struct LinearEpilogueArgs {
   const void* product;  // [batch, rows, width], row stride ldp, item stride batch_product
   int64_t ldp;
@@ -20,22 +21,17 @@ struct LinearEpilogueArgs {
   void* y;              // row stride ldy, item stride batch_y
   int64_t ldy;
   int64_t batch_y;
-  Number y_type = Number::kF32;
-  float y_scale = 1.0f;  // multiplies before rounding to kE4m3
+  Number y_type = Number::kF32;  // kF32, kBf16 or kF16
   int64_t rows;
   int64_t width;
   int64_t batch = 1;
   Activation act = Activation::kNone;
   bool accumulate = false;
+  const float* row_scales = nullptr;     // [batch, rows], or null
+  const float* column_scales = nullptr;  // [width], with them
 };
 
 // Returns cudaError_t.
 int linear_epilogue(void* stream, const LinearEpilogueArgs& a);
-
-// The largest |x| of [rows, width] (row stride ldx; kF32 or kBf16) into *max, which grows: the
-// scale of an fp8 product's input comes from it. The caller clears *max first. A NaN or an infinity
-// stays.
-int grow_absolute_max(void* stream, const void* x, Number type, int64_t rows, int64_t width,
-                      int64_t ldx, float* max);
 
 }  // namespace acd::cuda

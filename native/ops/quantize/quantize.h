@@ -8,11 +8,16 @@
 //   holds a NaN or an infinity, or spans more than f32 holds, gets NaN for both numbers. Gradient:
 //   none (dx = dy is the usual straight-through one). Source: the usual affine quantiser with a
 //   range taken per token, as in ZeroQuant (Yao et al., 2022).
+//
+//   Or to 8-bit floats (`y_type` kE4m3, core/number.h), x then f32, bf16 or f16: `y_scales` [rows],
+//   scale = max |act(x)| / 448, y = e4m3(act(x) * (448 / max |act(x)|)), all f32. `act`, for these
+//   alone, is that of linear: the MLP's inside is activated and rounded in one pass.
 #pragma once
 
 #include <cstdint>
 
 #include "core/number.h"
+#include "ops/linear/linear.h"
 
 namespace acd {
 
@@ -25,6 +30,9 @@ struct QuantizeParams {
   RowScale* scales;
   int64_t rows;
   int64_t width;
+  NumberType y_type = NumberType::kInt8;
+  float* y_scales = nullptr;
+  Activation act = Activation::kNone;
 };
 
 void quantize_ref(const QuantizeParams& p);

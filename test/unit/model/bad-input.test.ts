@@ -230,7 +230,13 @@ describe('load', () => {
       'ERR_ACD_UNSUPPORTED',
       /Precision fp16 cannot be used on cpu: processors multiply bf16/,
     ],
-    ['another precision', { precision: 'fp8' }, 'ERR_ACD_INVALID_ARG', /for precision/],
+    [
+      'precision fp8',
+      { precision: 'fp8' },
+      'ERR_ACD_UNSUPPORTED',
+      /Precision fp8 cannot be used on cpu: processors multiply int8/,
+    ],
+    ['another precision', { precision: 'fp4' }, 'ERR_ACD_INVALID_ARG', /for precision/],
     ['an unknown option', { imagesize: 84 }, 'ERR_ACD_UNKNOWN_OPTION', /did you mean "imageSize"/],
     [
       'levels that do not ascend',

@@ -113,7 +113,7 @@ whereBf16('models of the same files in two precisions share no weights', async (
 
 test('the command line tells which it is, and what there is', async () => {
   const { out } = await cli(['inspect']);
-  for (const name of ['fp32', 'bf16', 'fp16', 'int8']) {
+  for (const name of ['fp32', 'bf16', 'fp16', 'int8', 'fp8']) {
     expect(out).toMatch(new RegExp(`^  ${name} +(not )?available: .+$`, 'm'));
   }
   const { devices } = JSON.parse((await cli(['inspect', '--json'])).out);
