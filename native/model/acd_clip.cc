@@ -333,19 +333,19 @@ Status AcdClip::encode_text(const std::shared_ptr<Device>& device,
   auto tower = make_activations(device, prompts, length, w, tower_type_, all_of(tower_type_));
   if (!tower.ok()) return tower.status();
   const TowerActivations& a = tower.value();
-  Floats y;
+  Floats y, features;
   ACD_RETURN_IF_ERROR(keep(Floats::make(device, static_cast<size_t>(rows * r)), y));
+  ACD_RETURN_IF_ERROR(
+      keep(Floats::make(device, static_cast<size_t>(c.groups * prompts * w)), features));
   auto ids = DeviceArray<int32_t>::make(device, tokens.size());
   if (!ids.ok()) return ids.status();
   ACD_RETURN_IF_ERROR(
       device->upload(ids.value().data(), tokens.data(), tokens.size() * sizeof(int32_t)));
   float* x = a.x.data();
-  auto* adapted = reinterpret_cast<float*>(a.hidden.data());  // [rows, w]: it has room in any type
   ACD_RETURN_IF_ERROR(device->gather_tokens({ids.value().data(), token_table_.data(), token_type_,
                                              text_positions_.data(), x, prompts, length, w,
                                              c.token_embedding_seed.value_or(0)}));
   const Activation act = c.quick_gelu ? Activation::kQuickGelu : Activation::kGelu;
-  out.assign(static_cast<size_t>(c.groups * prompts * w), 0.0f);
   for (int64_t layer = 0; layer < c.text_levels.back(); ++layer) {
     if (cancelled && cancelled()) return aborted();
     ACD_RETURN_IF_ERROR(run_block(*device, text_blocks_[static_cast<size_t>(layer)], a, prompts,
@@ -356,18 +356,18 @@ Status AcdClip::encode_text(const std::shared_ptr<Device>& device,
     ACD_RETURN_IF_ERROR(device->linear({x, w, g.down.packed(), y.data(), r, rows}));
     ACD_RETURN_IF_ERROR(
         device->lora_blend({x, w, y.data(), r, g.up.data(), g.mix.data(), rows, w, r}));
-    ACD_RETURN_IF_ERROR(
-        device->layer_norm({x, w, g.norm.weight.data(), g.norm.bias.data(), adapted, w, rows, w}));
+    // Of every sentence its end alone.
     for (int64_t p = 0; p < prompts; ++p) {
       const auto* sentence = tokens.data() + p * length;
       const int64_t end =
           std::max_element(sentence, sentence + length) - sentence;  // largest id: end of text
-      ACD_RETURN_IF_ERROR(device->download(out.data() + (group * prompts + p) * w,
-                                           adapted + (p * length + end) * w,
-                                           static_cast<size_t>(w) * sizeof(float)));
+      ACD_RETURN_IF_ERROR(device->layer_norm(
+          {x + (p * length + end) * w, w, g.norm.weight.data(), g.norm.bias.data(),
+           features.data() + (group * prompts + p) * w, w, 1, w}));
     }
   }
-  return Status();
+  out.resize(features.size());
+  return device->download(out.data(), features.data(), features.bytes());
 }
 
 std::vector<float> class_features(const std::vector<float>& features, int64_t groups,
