@@ -52,6 +52,8 @@ export interface CudaInfo {
   reason: string;
   /** The driver, cuBLASLt and cuDNN: found or missing, and why. */
   libraries: { name: string; usable: boolean; version: string; path: string; reason: string }[];
+  /** Kernels that the GPUs in use have chosen by measuring, one line each: 'cuda:0: attention ...'. */
+  choices: string[];
 }
 
 /**

@@ -23,6 +23,9 @@ CONFIG = {
 }
 
 
+PARTS = ("configure", "build", "ops", "cudnn", "model", "bench", "torch", "sanitizer", "racecheck")
+
+
 def say(**what):
     print(json.dumps(what), flush=True)
 
@@ -108,7 +111,7 @@ def measure():
 
 def table(folder):
     lines = []
-    for part in ("ops", "model", "sanitizer", "racecheck", "bench", "torch"):
+    for part in PARTS:
         path = Path(folder) / f"{part}.txt"
         for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
             if line.startswith("{"):
@@ -122,8 +125,15 @@ def table(folder):
     for key in ("built", "torch"):
         for text in dict.fromkeys(str(x) for _, x in lines if key in x):
             print(f"{text}")
-    for part in ("ops", "model", "sanitizer", "racecheck"):
+    for _, x in lines:
+        if "note" in x:
+            print(f"- {x['note']}")
+    for library in {x["library"]: x for _, x in lines if "library" in x}.values():
+        print(f"- {library['library']} {library['version']} {library['path']}: {library['reason']}")
+    for part in PARTS:
         checks = [x for p, x in lines if p == part and "check" in x]
+        if not checks:
+            continue
         bad = [x for x in checks if not x["ok"]]
         print(f"\n{part}: {len(checks) - len(bad)} passed, {len(bad)} failed")
         for x in bad:
@@ -133,6 +143,11 @@ def table(folder):
         if "measure" in x:
             value = f"{x['value']:.4g}" if "value" in x else f"failed: {x['failed']}"
             print(f"| {x['measure']} | {value} | {x.get('unit', '')} |")
+    choices = dict.fromkeys(x["choice"] for part, x in lines if "choice" in x and part in ("cudnn", "bench"))
+    if choices:
+        print("\nAttention, ours and cuDNN's:")
+        for choice in choices:
+            print(f"- {choice}")
     values = {x["measure"]: x["value"] for _, x in lines if "value" in x}
     best = max((v for k, v in values.items() if k.startswith(("PyTorch eager bf16", "torch.compile bf16"))), default=0)
     ours = max((v for k, v in values.items() if k.startswith("ours, bf16") and "latency" not in k), default=0)
@@ -141,7 +156,9 @@ def table(folder):
         print(f"\nours bf16 / best PyTorch bf16: {ours / best:.2f} (target 1.15)")
     if published and ours:
         print(f"ours bf16 / published fp32: {ours / published:.2f} (target 12)")
-    print("\nNot measured, because it does not exist yet: fp8, cuDNN's attention inside ours.")
+    fp8 = max((v for k, v in values.items() if k.startswith("ours, fp8") and "latency" not in k), default=0)
+    if fp8 and ours:
+        print(f"ours fp8 / ours bf16: {fp8 / ours:.2f}")
 
 
 if __name__ == "__main__":

@@ -881,6 +881,8 @@ interface CudaInfo {
         path: string;
         reason: string;
     }[];
+    /** Kernels that the GPUs in use have chosen by measuring, one line each: 'cuda:0: attention ...'. */
+    choices: string[];
 }
 /**
  * The CUDA backend and each library it needs, found or missing. Opens them, which takes up to

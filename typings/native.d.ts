@@ -237,6 +237,7 @@ export interface NativeCudaInfo {
   usable: boolean;
   reason: string;
   libraries: { name: string; usable: boolean; version: string; path: string; reason: string }[];
+  choices: string[]; // of the devices in use, one line each
 }
 
 /** Ops one by one, for oracle tests and micro-benchmarks. Synchronous: they block the caller. */

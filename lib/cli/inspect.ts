@@ -158,6 +158,7 @@ function cudaLines(cuda: CudaInfo): Line[] {
       const found = [l.version, l.path].filter(Boolean).join(', ');
       return [l.name, [found, l.usable ? '' : 'not usable', l.reason].filter(Boolean).join(': ')];
     }),
+    ...cuda.choices.map((choice): Line => ['Chosen', choice]),
   ];
 }
 

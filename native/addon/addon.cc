@@ -134,6 +134,10 @@ Napi::Value cuda_info(const Napi::CallbackInfo& info) {
     libraries.Set(static_cast<uint32_t>(i), library);
   }
   o.Set("libraries", libraries);
+  const std::vector<std::string> made = cuda_choices();
+  Napi::Array choices = Napi::Array::New(env, made.size());
+  for (size_t i = 0; i < made.size(); ++i) choices.Set(static_cast<uint32_t>(i), made[i]);
+  o.Set("choices", choices);
   return o;
 }
 

@@ -96,6 +96,10 @@ struct BackendTable {
   int (*wait_for)(void* self, void* stream, void* other);
   // Null: pictures are prepared on the host.
   int (*preprocess)(void* self, void* stream, const PreprocessParams* p);
+
+  // What the backend has chosen by measuring, one line each, as much as `bytes` hold with the zero
+  // at the end. Null: it chooses nothing.
+  void (*describe_choices)(void* self, char* text, size_t bytes);
 };
 
 }  // namespace acd

@@ -119,6 +119,22 @@ const CudaState& cuda_state(bool libraries) {
   return libraries ? h.full : h.quick;
 }
 
+std::vector<std::string> cuda_choices() {
+  Host& h = host();
+  std::vector<std::shared_ptr<Device>> alive;
+  {
+    std::lock_guard<std::mutex> lock(h.mutex);
+    for (const auto& entry : h.devices)
+      if (auto device = entry.second.device.lock()) alive.push_back(std::move(device));
+  }
+  std::vector<std::string> lines;
+  for (const auto& device : alive) {
+    for (const std::string& line : device->choices())
+      lines.push_back(std::string(device->name()) + ": " + line);
+  }
+  return lines;
+}
+
 Result<std::shared_ptr<Device>> make_cuda_device(int index, uint64_t budget_bytes) {
   const CudaProbe& probe = cuda_state(false).probe;
   const auto unavailable = [&](const std::string& why) {

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "backend/cuda/plugin.h"
 #include "backend/device.h"
@@ -18,6 +19,9 @@ struct CudaState {
 // What there is, asked once per process; the answer for libraries as well only when `libraries`.
 // ACD_CUDA_PLUGIN names another file than libacd_cuda.so beside this library.
 const CudaState& cuda_state(bool libraries);
+
+// What the devices in use have chosen by measuring, "cuda:0: attention ...", one line each.
+std::vector<std::string> cuda_choices();
 
 // Device `index`. Every caller of the process shares one backend a device for as long as anybody
 // holds it. kDeviceUnavailable with the reason.

@@ -1,5 +1,7 @@
 #include "backend/device.h"
 
+#include <sstream>
+
 #include "core/stage_clock.h"
 
 namespace acd {
@@ -55,6 +57,15 @@ Status Device::check_precision(Precision precision) const {
                                           precision_name(precision));
   }
   return status_of(table_.check_precision(table_.self, precision));
+}
+std::vector<std::string> Device::choices() const {
+  std::vector<std::string> lines;
+  if (!table_.describe_choices) return lines;
+  std::string text(1 << 16, '\0');
+  table_.describe_choices(table_.self, text.data(), text.size());
+  std::istringstream in(text.c_str());
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
 }
 Status Device::alloc(size_t bytes, void** out) const {
   ACD_RETURN_IF_ERROR(status_of(table_.alloc(table_.self, stream_, bytes, out)));

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "backend/backend.h"
 #include "core/status.h"
@@ -25,6 +26,8 @@ class Device : public std::enable_shared_from_this<Device> {
   const char* name() const { return table_.name; }
   // Fails with kUnsupported and the reason.
   Status check_precision(Precision precision) const;
+  // What the backend has chosen by measuring, one line each.
+  std::vector<std::string> choices() const;
   // Bytes asked for through this object and not given back yet, packed weights included.
   int64_t live_bytes() const { return live_bytes_; }
   bool has_streams() const { return table_.create_stream != nullptr; }

@@ -2,7 +2,8 @@
 // models against the references, and the benchmark. One JSON object a line; ends with 1 when a
 // check failed.
 //
-//   acd_gpu_check ops | tiny | model | bench
+//   acd_gpu_check ops | attention | tiny | model | bench
+//     attention: it alone, for ACD_CUDA_ATTENTION=cudnn
 //     tiny: one small shape of each op and a small model, for compute-sanitizer
 #include <algorithm>
 #include <chrono>
@@ -28,10 +29,21 @@ namespace {
 using DevicePtr = std::shared_ptr<Device>;
 int g_failed = 0;
 
+// Inside a JSON string.
+std::string quoted(const std::string& text) {
+  std::string out;
+  for (char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
+  }
+  return out;
+}
+
 [[noreturn]] void stop(const Status& status) {
   std::printf("{\"check\": \"stopped\", \"ok\": false, \"why\": \"%s\"}\n",
-              status.message().c_str());
-  std::exit(1);
+              quoted(status.message()).c_str());
+  std::fflush(stdout);
+  std::_Exit(1);
 }
 void must(const Status& status) {
   if (!status.ok()) stop(status);
@@ -191,6 +203,21 @@ void check_linear(const DevicePtr& cuda, int64_t rows, int64_t n, int64_t k, int
   }
 }
 
+void check_attention(const DevicePtr& cuda, int64_t tokens, int64_t width) {
+  for (NumberType type : kTypes) {
+    for (bool causal : {false, true}) {
+      compare(std::string("attention ") + type_name(type) + (causal ? " causal " : " ") +
+                  std::to_string(tokens),
+              cuda, allowed(type), [&](Bench& b) {
+                const int64_t heads = width / 64;
+                return b.device->attention({b.in(2 * tokens * 3 * width, type, 2),
+                                            b.out(2 * tokens * width, type), 2, tokens, heads,
+                                            causal, type});
+              });
+    }
+  }
+}
+
 void check_towers(const DevicePtr& cuda, int64_t tokens, int64_t width) {
   for (NumberType type : kTypes) {
     compare(std::string("layer_norm to ") + type_name(type) + " " + std::to_string(width), cuda,
@@ -207,17 +234,8 @@ void check_towers(const DevicePtr& cuda, int64_t tokens, int64_t width) {
               p.y_type = type;
               return b.device->layer_norm(p);
             });
-    for (bool causal : {false, true}) {
-      compare(std::string("attention ") + type_name(type) + (causal ? " causal " : " ") +
-                  std::to_string(tokens),
-              cuda, allowed(type), [&](Bench& b) {
-                const int64_t heads = width / 64;
-                return b.device->attention({b.in(2 * tokens * 3 * width, type, 2),
-                                            b.out(2 * tokens * width, type), 2, tokens, heads,
-                                            causal, type});
-              });
-    }
   }
+  check_attention(cuda, tokens, width);
 }
 
 // Codes with a scale a row, as the model has them: a norm writes them, a product reads them.
@@ -727,16 +745,20 @@ void bench_session(const DevicePtr& cuda) {
 int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
   const CudaState& state = cuda_state(true);
-  std::printf("{\"probe\": \"%s\", \"built\": \"%s\"}\n", state.probe.reason, state.probe.built);
+  std::printf("{\"probe\": \"%s\", \"built\": \"%s\"}\n", quoted(state.probe.reason).c_str(),
+              quoted(state.probe.built).c_str());
   for (int i = 0; i < state.probe.libraries; ++i) {
     const CudaLibraryInfo& l = state.probe.library[i];
     std::printf(
         "{\"library\": \"%s\", \"version\": \"%s\", \"path\": \"%s\", \"reason\": \"%s\"}\n",
-        l.name, l.version, l.path, l.reason);
+        l.name, l.version, quoted(l.path).c_str(), quoted(l.reason).c_str());
   }
   const DevicePtr cuda = must(make_cuda_device(0));
   if (what == "ops") {
     check_ops(cuda, false);
+  } else if (what == "attention") {
+    for (int64_t tokens : {1, 63, 64, 65, 197, 577, 1370}) check_attention(cuda, tokens, 128);
+    bench_attention(cuda);
   } else if (what == "tiny") {
     check_ops(cuda, true);
     check_model(cuda);
@@ -750,8 +772,10 @@ int main(int argc, char** argv) {
     bench_model(cuda);
     bench_session(cuda);
   } else {
-    std::fprintf(stderr, "acd_gpu_check ops | tiny | model | bench\n");
+    std::fprintf(stderr, "acd_gpu_check ops | attention | tiny | model | bench\n");
     return 2;
   }
+  for (const std::string& line : cuda->choices())
+    std::printf("{\"choice\": \"%s\"}\n", quoted(line).c_str());
   return g_failed ? 1 : 0;
 }

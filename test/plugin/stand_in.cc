@@ -190,6 +190,9 @@ BackendTable table_of(StandIn* self) {
   t.gate = op<GateParams, &Device::gate>;
   t.fuse_map = op<FuseMapParams, &Device::fuse_map>;
   t.check_precision = check_precision;
+  t.describe_choices = [](void*, char* text, size_t bytes) {
+    std::snprintf(text, bytes, "every op: the CPU\n");
+  };
   return t;
 }
 

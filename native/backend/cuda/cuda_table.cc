@@ -1,7 +1,12 @@
 #include "backend/cuda/cuda_table.h"
 
+#include <algorithm>
+#include <cmath>
+#include <functional>
 #include <vector>
 
+#include "backend/cuda/host/libraries.h"
+#include "backend/cuda/timing.h"
 #include "core/half.h"
 #include "ops/assemble_tokens/assemble_tokens_cuda.h"
 #include "ops/attention/attention_cuda.h"
@@ -21,7 +26,8 @@ namespace acd {
 namespace {
 
 constexpr size_t kAlignment = 256;
-constexpr int64_t kFp8Multiple = 16;  // of cuBLASLt's, for both extents of fp8 weights
+constexpr int kAttentionRevision = 1;  // rises when our kernel gets faster: old choices are void
+constexpr int64_t kFp8Multiple = 16;   // of cuBLASLt's, for both extents of fp8 weights
 
 CudaBackend& backend(void* self) {
   return *static_cast<CudaBackend*>(static_cast<CudaContext*>(self));
@@ -184,6 +190,68 @@ Status linear(CudaBackend& cuda, const CudaLaunch& launch, CudaStream& s, const 
   return cuda.errors().check(cuda::linear_epilogue(launch.stream, a), "an activation");
 }
 
+// ------------------------------------------------------------------------------ attention
+
+constexpr int kTimedRuns = 5;
+// Of the largest value: two kernels that round the weights of the keys at other places.
+constexpr double kAttentionAgreesBf16 = 0x1p-6, kAttentionAgreesF16 = 0x1p-9;
+
+// Compares the first item, which both kernels write to p.out.
+Status same_attention(CudaBackend& cuda, CudaStream& s, const AttentionParams& p,
+                      const std::function<Status()>& ours, const std::function<Status()>& theirs) {
+  const int64_t n = p.tokens * p.heads * kHeadWidth;
+  std::vector<uint16_t> a(static_cast<size_t>(n)), b(a.size());
+  const auto result = [&](const std::function<Status()>& run, std::vector<uint16_t>& to) -> Status {
+    ACD_RETURN_IF_ERROR(run());
+    return s.staging().download(s.handle(), to.data(), p.out, to.size() * sizeof(uint16_t));
+  };
+  ACD_RETURN_IF_ERROR(result(ours, a));
+  ACD_RETURN_IF_ERROR(result(theirs, b));
+  double worst = 0, largest = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const double x = number_at(a.data(), p.type, i), y = number_at(b.data(), p.type, i);
+    const double difference = std::fabs(x - y);
+    worst = difference <= worst ? worst : difference;  // a NaN stays
+    largest = std::max(largest, std::fabs(x));
+  }
+  const double allowed = p.type == NumberType::kBf16 ? kAttentionAgreesBf16 : kAttentionAgreesF16;
+  if (worst <= allowed * largest) return Status();
+  return Status(Code::kUnsupported, cuda.name() + ": cuDNN's attention differs from ours by " +
+                                        std::to_string(worst) + " where the largest value is " +
+                                        std::to_string(largest));
+}
+
+// Ours or cuDNN's, whichever is faster for the shape; f32 is ours alone.
+Status attention(CudaBackend& cuda, const CudaLaunch& launch, CudaStream& s,
+                 const AttentionParams& p) {
+  const auto ours = [&] { return cuda.errors().check(attention_cuda(launch, p), "attention"); };
+  if (p.type == NumberType::kF32 || p.batch * p.tokens * p.heads == 0) return ours();
+  CudnnAttention& cudnn = cuda.cudnn();
+  const auto theirs = [&]() -> Status {
+    const size_t bytes = cudnn.workspace_bytes(p);
+    void* workspace = bytes > 0 ? launch.scratch(launch.owner, bytes) : nullptr;
+    if (bytes > 0 && !workspace) return scratch_missing();
+    return cudnn.run(launch, p, workspace);
+  };
+  const AttentionChoice::Contest contest = {
+      [&]() -> Status {
+        const Status prepared = cudnn.prepare(p);
+        // What it tried in vain must not be the next op's error.
+        const int left = prepared.ok() ? 0 : cuda.runtime().last_error();
+        return is_sticky(left) ? cuda.errors().check(left, "cuDNN's attention") : prepared;
+      },
+      [&] { return same_attention(cuda, s, p, ours, theirs); },
+      [&](AttentionKernel kernel, float& milliseconds) {
+        const std::function<Status()> run =
+            kernel == AttentionKernel::kCudnn ? std::function<Status()>(theirs) : ours;
+        return timed_on(cuda, launch.stream, kTimedRuns, run, milliseconds);
+      }};
+  const auto kernel = cuda.attention_choice().choose(p, !s.capturing, contest);
+  if (!kernel.ok()) return kernel.status();
+  s.clear_failure();  // of workspace that cuDNN did not get: ours needs none
+  return kernel.value() == AttentionKernel::kCudnn ? theirs() : ours();
+}
+
 Status head(CudaBackend& cuda, const CudaLaunch& launch, CudaStream& s, const HeadParams& p) {
   const PackedLinear& w = *p.weights;
   cuda::HeadArgs a = cuda::head_args(p, nullptr, w.bias);
@@ -226,6 +294,13 @@ Result<std::unique_ptr<CudaContext>> CudaBackend::make(const CudaRuntime& runtim
   auto gemm = Gemm::make(*backend, device_name);
   if (!gemm.ok()) return gemm.status();
   backend->gemm_ = std::move(gemm.value());
+  backend->cudnn_ = std::make_unique<CudnnAttention>(*backend);
+  const std::string folder = AlgorithmCache::folder(process_environ);
+  backend->attention_choice_ = std::make_unique<AttentionChoice>(
+      folder.empty() ? "" : folder + "/attention-" + std::to_string(facts.index) + ".txt",
+      "cuDNN " + cudnn_report().version + " on " + device_name + ", our kernel " +
+          std::to_string(kAttentionRevision),
+      attention_wish(process_environ));
   return std::unique_ptr<CudaContext>(std::move(backend));
 }
 
@@ -250,10 +325,15 @@ BackendTable cuda_table() {
     delete packed;
   };
   table.linear_bytes = [](void*, const PackedLinear* packed) { return packed->bytes; };
+  table.describe_choices = [](void* self, char* text, size_t bytes) {
+    std::string lines;
+    for (const std::string& line : backend(self).attention_choice().report()) lines += line + "\n";
+    if (bytes > 0) text[lines.copy(text, bytes - 1)] = '\0';
+  };
   table.linear = status_entry<LinearParams, linear>;
   table.head = status_entry<HeadParams, head>;
   ACD_CUDA_ENTRY(layer_norm, LayerNormParams);
-  ACD_CUDA_ENTRY(attention, AttentionParams);
+  table.attention = status_entry<AttentionParams, attention>;
   ACD_CUDA_ENTRY(patchify, PatchifyParams);
   ACD_CUDA_ENTRY(assemble_tokens, AssembleTokensParams);
   ACD_CUDA_ENTRY(gather_tokens, GatherTokensParams);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend/cuda/host/cuda_context.h"
+#include "backend/cuda/timing.h"
 
 namespace acd {
 namespace {
@@ -266,7 +267,10 @@ Status Gemm::search(const CudaLaunch& launch, const Product& p, void* workspace,
   for (int i = 0; i < count && status.ok(); ++i) {
     if (found[i].state != CUBLAS_STATUS_SUCCESS) continue;
     float milliseconds = 0;
-    const Status timed = time(launch, plan, p, y, workspace, found[i].algo, milliseconds);
+    const Status timed = timed_on(
+        context_, launch.stream, kTimedRuns,
+        [&] { return checked(multiply(launch, plan, p, y, found[i].algo, workspace)); },
+        milliseconds);
     if (timed.code() == Code::kUnsupported) continue;
     status = timed;
     if (!timed.ok() || (best >= 0 && milliseconds >= best)) continue;
@@ -275,34 +279,6 @@ Status Gemm::search(const CudaLaunch& launch, const Product& p, void* workspace,
   }
   context_.pool().release(launch.stream, y);
   return status;
-}
-
-Status Gemm::time(const CudaLaunch& launch, const Plan& plan, const Product& p, void* y,
-                  void* workspace, const cublasLtMatmulAlgo_t& algorithm,
-                  float& milliseconds) const {
-  const auto stream = static_cast<cudaStream_t>(launch.stream);
-  // The first run loads the kernel.
-  ACD_RETURN_IF_ERROR(checked(multiply(launch, plan, p, y, algorithm, workspace)));
-  cudaEvent_t start = nullptr, stop = nullptr;
-  const auto done = [&](int error) {
-    if (start) cudaEventDestroy(start);
-    if (stop) cudaEventDestroy(stop);
-    return context_.errors().check(error, "timing a product");
-  };
-  int error = cudaEventCreate(&start);
-  if (error == 0) error = cudaEventCreate(&stop);
-  if (error == 0) error = cudaEventRecord(start, stream);
-  for (int i = 0; i < kTimedRuns && error == 0; ++i) {
-    const Status run = checked(multiply(launch, plan, p, y, algorithm, workspace));
-    if (!run.ok()) {
-      (void)done(0);
-      return run;
-    }
-  }
-  if (error == 0) error = cudaEventRecord(stop, stream);
-  if (error == 0) error = cudaEventSynchronize(stop);
-  if (error == 0) error = cudaEventElapsedTime(&milliseconds, start, stop);
-  return done(error);
 }
 
 }  // namespace acd

@@ -76,8 +76,6 @@ class Gemm {
   // What a plan leaves open: where bias and scales lie. Under mutex_ where there are any.
   Status point(const Plan& plan, const Product& p) const;
   Status search(const CudaLaunch& launch, const Product& p, void* workspace, Plan& plan) const;
-  Status time(const CudaLaunch& launch, const Plan& plan, const Product& p, void* y,
-              void* workspace, const cublasLtMatmulAlgo_t& algorithm, float& milliseconds) const;
   Status checked(cublasStatus_t status) const;
   cublasStatus_t multiply(const CudaLaunch& launch, const Plan& plan, const Product& p, void* y,
                           const cublasLtMatmulAlgo_t& algorithm, void* workspace) const;

@@ -13,7 +13,7 @@ const withStandIn = existsSync(PLUGIN) ? test : test.skip;
 function answer(script: string): Record<string, unknown> {
   const code = `
     require(${JSON.stringify(path.join(ROOT, 'test/lifecycle/register.cjs'))});
-    const { AcdClip, listDevices } = require(${JSON.stringify(path.join(ROOT, 'lib'))});
+    const { AcdClip, getCudaInfo, listDevices } = require(${JSON.stringify(path.join(ROOT, 'lib'))});
     (async () => { ${script} })().then((a) => console.log(JSON.stringify(a)));`;
   const child = spawnSync(process.execPath, ['-e', code], { cwd: ROOT, env, encoding: 'utf8' });
   if (child.status !== 0) throw new Error(child.stderr);
@@ -25,20 +25,23 @@ withStandIn('a CUDA device is listed with its precisions, and computes when aske
     const cuda = listDevices().find((d) => d.id === 'cuda:0');
     const data = new Uint8Array(60 * 40 * 3).map((_, i) => (i * 37) % 251);
     const scores = {};
+    let choices;
     for (const [device, precision] of [['cpu', 'fp32'], ['cuda', 'fp32'], ['cuda:0', 'fp8']]) {
       const model = await AcdClip.load({ device, precision });
       const found = await model.detect({ data, width: 60, height: 40, channels: 3 }, { className: 'nut' });
+      choices = getCudaInfo().choices;
       scores[device] = [model.device, model.precision, found.score];
       await model.dispose();
     }
     const refused = await AcdClip.load({ device: 'cuda', precision: 'int8' }).catch((e) => e.message);
-    return { precisions: cuda.precisions.filter((p) => p.available).map((p) => p.name), scores, refused };`);
+    return { precisions: cuda.precisions.filter((p) => p.available).map((p) => p.name), scores, refused, choices };`);
   expect(a.precisions).toEqual(['fp32', 'bf16', 'fp16', 'fp8']);
   const { cpu, cuda, 'cuda:0': fp8 } = a.scores as Record<string, [string, string, number]>;
   expect(cuda).toEqual(['cuda:0', 'fp32', cpu![2]]);
   expect(fp8!.slice(0, 2)).toEqual(['cuda:0', 'fp8']);
   expect(fp8![2]).not.toBe(cpu![2]);
   expect(Math.abs(fp8![2] - cpu![2])).toBeLessThan(0.05);
+  expect(a.choices).toEqual(['cuda:0: every op: the CPU']);
   expect(a.refused).toBe(
     'Precision int8 cannot be used on cuda:0: CUDA multiplies fp8 in its place',
   );
