@@ -6,6 +6,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "core/aligned.h"
 #include "emulated_cuda.h"
+#include "forwarded_ops.h"
 #include "ops/patchify/patchify.h"
 #include "ops/preprocess/preprocess.h"
 #include "ops/preprocess/preprocess_cuda.h"
@@ -59,15 +60,17 @@ struct LazyDevice::Entries {
   static LazyDevice& of(void* self) { return *static_cast<LazyDevice*>(self); }
 
   template <typename Params, Status (Device::*Op)(const Params&) const>
-  static int op(void* self, void* stream, const Params* p) {
-    LazyDevice& d = of(self);
-    std::lock_guard<std::mutex> lock(d.mutex_);
-    return d.ask(stream, [&d, p = *p] {
-      const Status status = ((*d.inner_).*Op)(p);
-      if (!status.ok()) t_reason = status.message();
-      return static_cast<int>(status.code());
-    });
-  }
+  struct Forward {
+    static int call(void* self, void* stream, const Params* p) {
+      LazyDevice& d = of(self);
+      std::lock_guard<std::mutex> lock(d.mutex_);
+      return d.ask(stream, [&d, p = *p] {
+        const Status status = ((*d.inner_).*Op)(p);
+        if (!status.ok()) t_reason = status.message();
+        return static_cast<int>(status.code());
+      });
+    }
+  };
 
   // Its weights are the caller's, in host memory.
   static int gate(void* self, void* stream, const GateParams* p) {
@@ -97,18 +100,8 @@ struct LazyDevice::Entries {
     };
     t.linear_bytes = [](void* s, const PackedLinear* p) { return of(s).inner_->linear_bytes(p); };
     t.release_linear = [](void* s, PackedLinear* p) { of(s).inner_->release_linear(p); };
-    t.linear = op<LinearParams, &Device::linear>;
-    t.layer_norm = op<LayerNormParams, &Device::layer_norm>;
-    t.attention = op<AttentionParams, &Device::attention>;
-    t.patchify = op<PatchifyParams, &Device::patchify>;
-    t.assemble_tokens = op<AssembleTokensParams, &Device::assemble_tokens>;
-    t.gather_tokens = op<GatherTokensParams, &Device::gather_tokens>;
-    t.conv_tokens = op<ConvTokensParams, &Device::conv_tokens>;
-    t.lora_blend = op<LoraBlendParams, &Device::lora_blend>;
-    t.head = op<HeadParams, &Device::head>;
+    forward_ops<Forward>(t);
     t.gate = gate;
-    t.fuse_map = op<FuseMapParams, &Device::fuse_map>;
-    t.quantize = op<QuantizeParams, &Device::quantize>;
     t.preprocess = [](void* s, void* stream, const PreprocessParams* p) {
       std::lock_guard<std::mutex> lock(of(s).mutex_);
       return of(s).ask(stream, [p = *p] { return preprocess(p); });
@@ -153,7 +146,7 @@ struct LazyDevice::Entries {
     };
     t.download = [](void* s, void* stream, void* to, const void* from, size_t bytes) {
       LazyDevice& d = of(s);
-      d.pass_gate();
+      d.door.pass();
       std::lock_guard<std::mutex> lock(d.mutex_);
       ++d.counts_.downloads;
       d.counts_.uploads_before.push_back(d.counts_.uploads);
@@ -313,30 +306,6 @@ void LazyDevice::refuse_op(int n) {
 void LazyDevice::fail_run(int n) {
   std::lock_guard<std::mutex> lock(mutex_);
   fail_run_ = n;
-}
-
-void LazyDevice::close_gate() {
-  std::lock_guard<std::mutex> lock(gate_);
-  closed_ = true;
-}
-void LazyDevice::open_gate() {
-  {
-    std::lock_guard<std::mutex> lock(gate_);
-    closed_ = false;
-  }
-  changed_.notify_all();
-}
-void LazyDevice::await_visitor() {
-  std::unique_lock<std::mutex> lock(gate_);
-  changed_.wait(lock, [this] { return visitors_ > 0; });
-}
-void LazyDevice::pass_gate() {
-  std::unique_lock<std::mutex> lock(gate_);
-  if (!closed_) return;
-  ++visitors_;
-  changed_.notify_all();
-  changed_.wait(lock, [this] { return !closed_; });
-  --visitors_;
 }
 
 }  // namespace acd::test

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "backend/device.h"
+#include "door.h"
 
 namespace acd::test {
 
@@ -49,10 +49,7 @@ class LazyDevice {
   void fail_run(int n);
   // The n-th op that is asked for from now on finds no memory, 1: the next; 0: none.
   void refuse_op(int n);
-  // Downloads and synchronize wait until the gate opens again.
-  void close_gate();
-  void open_gate();
-  void await_visitor();
+  Door door;  // before downloads and synchronize
 
  private:
   struct Entries;
@@ -63,7 +60,6 @@ class LazyDevice {
   int ask(void* stream, Work work);
   int run_to(Stream& s, size_t end);
   int refuse(Code code, const std::string& why);
-  void pass_gate();
 
   mutable std::mutex mutex_;
   std::shared_ptr<Device> inner_;
@@ -76,10 +72,6 @@ class LazyDevice {
   int fail_capture_ = 0, fail_run_ = 0, refuse_op_ = 0;
   bool fail_end_ = false;
   std::atomic<bool> eager_{false};
-  std::mutex gate_;
-  std::condition_variable changed_;
-  bool closed_ = false;
-  int visitors_ = 0;
 };
 
 }  // namespace acd::test

@@ -49,12 +49,12 @@ void check_same_bytes(Precision precision) {
       CHECK(same(found, alone[static_cast<size_t>(seed)]));
     }
     for (int rotation = 0; rotation < 5; ++rotation) {
-      faulty.close_gate();
+      faulty.door.close();
       auto blocker = submit(session, detect_job(9));
-      faulty.await_visitor();
+      faulty.door.await_visitor();
       std::vector<Submitted> batch;
       for (int i = 0; i < 5; ++i) batch.push_back(submit(session, detect_job((i + rotation) % 5)));
-      faulty.open_gate();
+      faulty.door.open();
       for (int i = 0; i < 5; ++i) {
         const auto found = batch[static_cast<size_t>(i)].answer->get().second;
         CHECK(found.batch == 5);
@@ -219,15 +219,15 @@ TEST_CASE("after the first picture of a size no other takes new memory to comput
 TEST_CASE("one call more than the queue's limit is refused, and the next call works") {
   FaultyDevice faulty(1);
   Session session(loaded(faulty), 2);
-  faulty.close_gate();
+  faulty.door.close();
   auto running = submit(session, detect_job(0));
-  faulty.await_visitor();
+  faulty.door.await_visitor();
   auto second = submit(session, detect_job(1)), third = submit(session, detect_job(2));
   CHECK(session.waiting() == 2);
   const auto refused = submit(session, detect_job(3));
   CHECK(refused.id.status().code() == Code::kQueueFull);
   CHECK(refused.answer->times == 0);
-  faulty.open_gate();
+  faulty.door.open();
   for (auto* s : {&running, &second, &third}) CHECK(s->answer->get().first.ok());
   CHECK(detect(session, detect_job(3)).first.ok());
 }
@@ -236,9 +236,9 @@ TEST_CASE("a waiting call is cancelled at once; a running one between layers; th
   FaultyDevice faulty(1);
   Session session(loaded(faulty), 8);
   const auto expected = detect(session, detect_job(2)).second;
-  faulty.close_gate();
+  faulty.door.close();
   auto running = submit(session, detect_job(0));
-  faulty.await_visitor();
+  faulty.door.await_visitor();
   auto waiting = submit(session, detect_job(1)), other = submit(session, detect_job(2));
   session.cancel(waiting.id.value());
   REQUIRE(waiting.answer->here());
@@ -247,7 +247,7 @@ TEST_CASE("a waiting call is cancelled at once; a running one between layers; th
   CHECK(!running.answer->here());
   session.cancel(12345);
   const int64_t calls = faulty.calls();
-  faulty.open_gate();
+  faulty.door.open();
   CHECK(running.answer->get().first.code() == Code::kAborted);
   CHECK(same(other.answer->get().second, expected));
   CHECK(faulty.calls() > calls);
@@ -260,13 +260,13 @@ TEST_CASE("a job that asks for stages gets those of its batch; its neighbour get
   Session session(loaded(faulty), 8);
   const auto expected = detect(session, detect_job(1)).second;
   CHECK(expected.timing.stages.empty());
-  faulty.close_gate();
+  faulty.door.close();
   auto blocker = submit(session, detect_job(0));
-  faulty.await_visitor();
+  faulty.door.await_visitor();
   DetectJob asking = detect_job(1);
   asking.stages = true;
   auto timed = submit(session, asking), plain = submit(session, detect_job(2));
-  faulty.open_gate();
+  faulty.door.open();
   const Found found = timed.answer->get().second;
   CHECK(found.batch == 2);
   CHECK(same(found, expected));
@@ -286,11 +286,11 @@ TEST_CASE("cancelling one picture of a batch leaves the others their results") {
   FaultyDevice faulty(2);
   Session session(loaded(faulty), 8);
   const auto expected = detect(session, detect_job(2)).second;
-  faulty.close_gate();
+  faulty.door.close();
   auto blocker = submit(session, detect_job(0));
-  faulty.await_visitor();
+  faulty.door.await_visitor();
   auto one = submit(session, detect_job(1)), two = submit(session, detect_job(2));
-  faulty.open_gate();
+  faulty.door.open();
   CHECK(blocker.answer->get().first.ok());
   // Running or done by now: either is a legal time to cancel.
   session.cancel(one.id.value());
@@ -304,16 +304,16 @@ TEST_CASE("closing waits for the running call, rejects waiting ones and frees ev
   const size_t before = live_bytes();
   auto owner = std::make_unique<Session>(loaded(faulty), 8);
   Session& session = *owner;
-  faulty.close_gate();
+  faulty.door.close();
   auto running = submit(session, detect_job(0));
-  faulty.await_visitor();
+  faulty.door.await_visitor();
   auto waiting = submit(session, detect_job(1));
   std::promise<void> closed;
   session.close(false, [&] { closed.set_value(); });
   auto done = closed.get_future();
   CHECK(done.wait_for(std::chrono::milliseconds(20)) == std::future_status::timeout);
   CHECK(submit(session, detect_job(2)).id.status().code() == Code::kDisposed);
-  faulty.open_gate();
+  faulty.door.open();
   CHECK(running.answer->get().first.ok());
   CHECK(waiting.answer->get().first.code() == Code::kAborted);
   REQUIRE(done.wait_for(std::chrono::seconds(60)) == std::future_status::ready);
@@ -325,12 +325,12 @@ TEST_CASE("closing waits for the running call, rejects waiting ones and frees ev
 TEST_CASE("closing in a hurry stops the running call between layers") {
   FaultyDevice faulty(1);
   Session session(loaded(faulty), 8);
-  faulty.close_gate();
+  faulty.door.close();
   auto running = submit(session, detect_job(0));
-  faulty.await_visitor();
+  faulty.door.await_visitor();
   std::promise<void> closed;
   session.close(true, [&] { closed.set_value(); });
-  faulty.open_gate();
+  faulty.door.open();
   CHECK(running.answer->get().first.code() == Code::kAborted);
   closed.get_future().wait();
 }
@@ -373,11 +373,11 @@ TEST_CASE("NaN and Inf never leave as a score, and spoil no other picture of the
     DetectJob poisoned = detect_job(0);
     poisoned.text.assign(poisoned.text.size(), bad);
     poisoned.text[1] = -bad;
-    faulty.close_gate();
+    faulty.door.close();
     auto blocker = submit(session, detect_job(2));
-    faulty.await_visitor();
+    faulty.door.await_visitor();
     auto first = submit(session, poisoned), second = submit(session, detect_job(1));
-    faulty.open_gate();
+    faulty.door.open();
     const auto found = first.answer->get();
     if (found.first.ok()) {
       CHECK(std::isfinite(found.second.score));

@@ -64,13 +64,13 @@ Found expected_of_job(const DetectJob& job) {
 // Jobs that wait for each other in the queue, so that full batches are formed.
 std::vector<Submitted> submit_behind(LazyDevice& lazy, Session& session,
                                      const std::vector<DetectJob>& jobs) {
-  lazy.close_gate();
+  lazy.door.close();
   Submitted first = submit(session, detect_job(0));
-  lazy.await_visitor();
+  lazy.door.await_visitor();
   std::vector<Submitted> all;
   for (const DetectJob& job : jobs) all.push_back(submit(session, job));
   lazy.reset_counts();
-  lazy.open_gate();
+  lazy.door.open();
   REQUIRE(first.answer->get().first.ok());
   return all;
 }
@@ -270,13 +270,13 @@ TEST_CASE("a batch whose kernels find no memory fails, and later ones are smalle
   LazyDevice lazy;
   Session session(loaded(lazy), 128);
   CHECK(same(detect(session, detect_job(1)).second, expected));
-  lazy.close_gate();
+  lazy.door.close();
   auto first = submit(session, detect_job(1));
-  lazy.await_visitor();
+  lazy.door.await_visitor();
   std::vector<Submitted> all;
   for (int i = 0; i < 48; ++i) all.push_back(submit(session, detect_job(1)));
   lazy.refuse_op(40);  // behind the preparation of 24 pictures
-  lazy.open_gate();
+  lazy.door.open();
   CHECK(first.answer->get().first.ok());
   for (int i = 0; i < 48; ++i) {
     auto [status, found] = all[static_cast<size_t>(i)].answer->get();
@@ -313,14 +313,14 @@ TEST_CASE("closing waits for what is under way on streams and gives everything b
     const size_t weights = lazy.live_bytes();
     for (bool stop_running : {false, true}) {
       Session session(model, 128);
-      lazy.close_gate();
+      lazy.door.close();
       auto first = submit(session, detect_job(0));
-      lazy.await_visitor();
+      lazy.door.await_visitor();
       std::vector<Submitted> waiting;
       for (int i = 0; i < 30; ++i) waiting.push_back(submit(session, detect_job(i % 9)));
       std::promise<void> closed;
       session.close(stop_running, [&] { closed.set_value(); });
-      lazy.open_gate();
+      lazy.door.open();
       CHECK(first.answer->get().first.code() == (stop_running ? Code::kAborted : Code::kOk));
       for (Submitted& s : waiting) CHECK(s.answer->get().first.code() == Code::kAborted);
       closed.get_future().wait();

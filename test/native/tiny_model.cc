@@ -8,6 +8,7 @@
 #include <random>
 
 #include "backend/cpu/cpu_backend.h"
+#include "forwarded_ops.h"
 
 namespace acd::test {
 
@@ -125,10 +126,12 @@ struct FaultyDevice::Entries {
   static FaultyDevice& of(void* self) { return *static_cast<FaultyDevice*>(self); }
 
   template <typename Params, Status (Device::*Op)(const Params&) const>
-  static int op(void* self, void*, const Params* p) {
-    if (const int failed = of(self).enter()) return failed;
-    return of(self).done((*of(self).inner_.*Op)(*p));
-  }
+  struct Forward {
+    static int call(void* self, void*, const Params* p) {
+      if (const int failed = of(self).enter()) return failed;
+      return of(self).done((*of(self).inner_.*Op)(*p));
+    }
+  };
 
   static BackendTable table(FaultyDevice* self) {
     BackendTable t = {};
@@ -150,7 +153,7 @@ struct FaultyDevice::Entries {
       of(s).inner_->release(memory, bytes);
     };
     t.upload = [](void* s, void*, void* to, const void* from, size_t bytes) {
-      of(s).pass_gate();
+      of(s).door.pass();
       if (const int failed = of(s).enter()) return failed;
       return of(s).done(of(s).inner_->upload(to, from, bytes));
     };
@@ -167,18 +170,7 @@ struct FaultyDevice::Entries {
       return of(s).inner_->linear_bytes(packed);
     };
     t.release_linear = [](void* s, PackedLinear* packed) { of(s).inner_->release_linear(packed); };
-    t.linear = op<LinearParams, &Device::linear>;
-    t.layer_norm = op<LayerNormParams, &Device::layer_norm>;
-    t.attention = op<AttentionParams, &Device::attention>;
-    t.patchify = op<PatchifyParams, &Device::patchify>;
-    t.assemble_tokens = op<AssembleTokensParams, &Device::assemble_tokens>;
-    t.gather_tokens = op<GatherTokensParams, &Device::gather_tokens>;
-    t.conv_tokens = op<ConvTokensParams, &Device::conv_tokens>;
-    t.lora_blend = op<LoraBlendParams, &Device::lora_blend>;
-    t.head = op<HeadParams, &Device::head>;
-    t.gate = op<GateParams, &Device::gate>;
-    t.fuse_map = op<FuseMapParams, &Device::fuse_map>;
-    t.quantize = op<QuantizeParams, &Device::quantize>;
+    forward_ops<Forward>(t);
     return t;
   }
 };
@@ -198,33 +190,6 @@ int FaultyDevice::enter() {
 int FaultyDevice::done(const Status& status) {
   if (!status.ok()) t_reason = status.message();
   return static_cast<int>(status.code());
-}
-
-void FaultyDevice::close_gate() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  closed_ = true;
-}
-
-void FaultyDevice::open_gate() {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    closed_ = false;
-  }
-  changed_.notify_all();
-}
-
-void FaultyDevice::await_visitor() {
-  std::unique_lock<std::mutex> lock(mutex_);
-  changed_.wait(lock, [this] { return visitors_ > 0; });
-}
-
-void FaultyDevice::pass_gate() {
-  std::unique_lock<std::mutex> lock(mutex_);
-  if (!closed_) return;
-  ++visitors_;
-  changed_.notify_all();
-  changed_.wait(lock, [this] { return !closed_; });
-  --visitors_;
 }
 
 }  // namespace acd::test

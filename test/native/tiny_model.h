@@ -3,13 +3,12 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "backend/device.h"
+#include "door.h"
 #include "model/acd_clip.h"
 
 namespace acd::test {
@@ -48,16 +47,11 @@ class FaultyDevice {
   int64_t calls() const { return calls_; }
   // Calls of alloc among them.
   int64_t allocations() const { return allocations_; }
-  // Uploads wait until the gate opens again.
-  void close_gate();
-  void open_gate();
-  // Returns when a call waits at the gate.
-  void await_visitor();
+  Door door;  // before uploads
 
  private:
   struct Entries;
   int enter();
-  void pass_gate();
   int done(const Status& status);
 
   std::shared_ptr<Device> inner_;
@@ -65,10 +59,6 @@ class FaultyDevice {
   std::atomic<int64_t> left_{0};
   std::atomic<int64_t> calls_{0};
   std::atomic<int64_t> allocations_{0};
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool closed_ = false;
-  int visitors_ = 0;
 };
 
 }  // namespace acd::test

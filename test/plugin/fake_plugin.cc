@@ -9,6 +9,7 @@
 #include "backend/cuda/host/cuda_context.h"
 #include "backend/cuda/plugin.h"
 #include "fake_cuda.h"
+#include "forwarded_ops.h"
 
 #define ACD_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -26,10 +27,12 @@ const std::shared_ptr<Device>& cpu() {
 CudaContext& context(void* self) { return *static_cast<CudaContext*>(self); }
 
 template <typename Params, Status (Device::*Op)(const Params&) const>
-int op(void* self, void* stream, const Params* p) {
-  return coded_cuda(context(self).with_stream(
-      stream, [&](CudaStream&) -> Status { return ((*cpu()).*Op)(*p); }));
-}
+struct Forward {
+  static int call(void* self, void* stream, const Params* p) {
+    return coded_cuda(context(self).with_stream(
+        stream, [&](CudaStream&) -> Status { return ((*cpu()).*Op)(*p); }));
+  }
+};
 
 int preprocess(void* self, void* stream, const PreprocessParams* p) {
   return coded_cuda(context(self).with_stream(stream, [&](CudaStream&) -> Status {
@@ -88,17 +91,7 @@ BackendTable ops() {
   t.pack_linear = pack;
   t.release_linear = release;
   t.linear_bytes = [](void*, const PackedLinear* p) { return cpu()->linear_bytes(p); };
-  t.linear = op<LinearParams, &Device::linear>;
-  t.layer_norm = op<LayerNormParams, &Device::layer_norm>;
-  t.attention = op<AttentionParams, &Device::attention>;
-  t.patchify = op<PatchifyParams, &Device::patchify>;
-  t.assemble_tokens = op<AssembleTokensParams, &Device::assemble_tokens>;
-  t.gather_tokens = op<GatherTokensParams, &Device::gather_tokens>;
-  t.conv_tokens = op<ConvTokensParams, &Device::conv_tokens>;
-  t.lora_blend = op<LoraBlendParams, &Device::lora_blend>;
-  t.head = op<HeadParams, &Device::head>;
-  t.gate = op<GateParams, &Device::gate>;
-  t.fuse_map = op<FuseMapParams, &Device::fuse_map>;
+  test::forward_ops<Forward>(t);
   t.preprocess = preprocess;
   return t;
 }

@@ -15,6 +15,7 @@
 #include "backend/cuda/plugin.h"
 #include "core/half.h"
 #include "core/thread_team.h"
+#include "forwarded_ops.h"
 
 #define ACD_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -48,9 +49,9 @@ struct StandIn {
 const Device& cpu(void* self) { return *static_cast<StandIn*>(self)->cpu; }
 
 template <typename Params, Status (Device::*Op)(const Params&) const>
-int op(void* self, void*, const Params* p) {
-  return coded((cpu(self).*Op)(*p));
-}
+struct Forward {
+  static int call(void* self, void*, const Params* p) { return coded((cpu(self).*Op)(*p)); }
+};
 
 int pack_linear(void* self, const LinearWeights* given, PackedLinear** out) {
   return coded(guarded([&]() -> Status {
@@ -177,18 +178,11 @@ BackendTable table_of(StandIn* self) {
   t.linear_bytes = [](void* s, const PackedLinear* packed) {
     return cpu(s).linear_bytes(of(packed).inner);
   };
+  test::forward_ops<Forward>(t);
   t.linear = linear;
   t.head = head;
   t.layer_norm = layer_norm;
   t.quantize = quantize;
-  t.attention = op<AttentionParams, &Device::attention>;
-  t.patchify = op<PatchifyParams, &Device::patchify>;
-  t.assemble_tokens = op<AssembleTokensParams, &Device::assemble_tokens>;
-  t.gather_tokens = op<GatherTokensParams, &Device::gather_tokens>;
-  t.conv_tokens = op<ConvTokensParams, &Device::conv_tokens>;
-  t.lora_blend = op<LoraBlendParams, &Device::lora_blend>;
-  t.gate = op<GateParams, &Device::gate>;
-  t.fuse_map = op<FuseMapParams, &Device::fuse_map>;
   t.check_precision = check_precision;
   t.describe_choices = [](void*, char* text, size_t bytes) {
     std::snprintf(text, bytes, "every op: the CPU\n");
