@@ -20,7 +20,9 @@ for (const { name, sanitizers, filter } of BUILDS) {
   run('cmake', ['-S', root, '-B', folder, '-DCMAKE_BUILD_TYPE=Release', ...options], {
     stdio: 'ignore',
   });
-  run('cmake', ['--build', folder, '--parallel', jobs], { stdio: ['ignore', 'ignore', 'inherit'] });
+  run('cmake', ['--build', folder, '--target', 'acd_tests', '--parallel', jobs], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
   run(join(folder, 'acd_tests'), ['--no-colors', '--minimal', ...filter]);
   // The CUDA kernels on the emulator, which switches stacks: ThreadSanitizer does not follow that.
   if (name === 'asan') {
