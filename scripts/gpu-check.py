@@ -32,6 +32,10 @@ def say(**what):
 
 def measure():
     import torch
+
+    if not torch.cuda.is_available():
+        say(note=f"PyTorch {torch.__version__} sees no GPU: nothing of it was measured")
+        sys.exit(1)
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     sys.path.insert(0, str(ROOT / "bench" / "reference"))
@@ -123,8 +127,8 @@ def table(folder):
     smi = subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip() if shutil.which(query[0]) else ""
     print(f"\nMachine: {smi or 'no nvidia-smi'}; {datetime.date.today()}")
     for key in ("built", "torch"):
-        for text in dict.fromkeys(str(x) for _, x in lines if key in x):
-            print(f"{text}")
+        for text in dict.fromkeys("; ".join(f"{k}: {v}" for k, v in x.items()) for _, x in lines if key in x):
+            print(text)
     for _, x in lines:
         if "note" in x:
             print(f"- {x['note']}")
@@ -137,7 +141,8 @@ def table(folder):
         bad = [x for x in checks if not x["ok"]]
         print(f"\n{part}: {len(checks) - len(bad)} passed, {len(bad)} failed")
         for x in bad:
-            print(f"- {x}")
+            rest = ", ".join(f"{k} {v}" for k, v in x.items() if k not in ("check", "ok"))
+            print(f"- {x['check']}" + (f": {rest}" if rest else ""))
     print("\n| measured | value | unit |\n| --- | ---: | --- |")
     for _, x in lines:
         if "measure" in x:
