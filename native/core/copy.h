@@ -11,7 +11,7 @@ namespace acd {
 // memcpy of a picture or a map that another processor reads next, past the caches of this one. A
 // plain copy first fetches every line of the target from the other processor's cache, and where the
 // target begins a few bytes after the source, counted modulo 4096, glibc's `rep movsb` runs at a
-// tenth of its speed on Zen 3 and 4: 800 KB took 25 to 500 us, this takes 35.
+// tenth of its speed on Zen 4: 800 KB took 25 to 500 us, this takes 35.
 void copy_for_another_thread(void* to, const void* from, size_t bytes);
 
 // An allocator whose vectors leave new elements unset where they would write zeros.

@@ -15,8 +15,8 @@ namespace {
 // Sizes of batches. On the CPU any up to as many as make a batch worth waking the team for, never
 // so many that the first of them waits long for the last: a ViT-L at 518 runs alone, a toy in
 // eights. On a GPU few sizes, for every one has products to be searched for, up to what fills the
-// chip for about 20 ms: multiples of three ViT-L images, whose rows make whole waves of tiles on
-// the 132 multiprocessors of an H100.
+// chip for 20 ms by calculation: multiples of three ViT-L images, whose rows make whole waves of
+// tiles on the 132 multiprocessors of an H100.
 std::vector<size_t> batches_for(const ModelConfig& c, bool gpu) {
   std::vector<size_t> sizes;
   if (gpu) {

@@ -2,8 +2,8 @@
 //
 // A block makes a band of the map's rows. It computes the rows of the patch grid that its band and
 // the blur around it need (about ten of 37), mixes their dots with the gates, blurs along x, then
-// along y, and upsamples from shared memory. Neighbouring bands repeat a few grid rows; that is a
-// thousandth of the time of waiting for another launch. The maximum: floats that are not negative
+// along y, and upsamples from shared memory. Neighbouring bands repeat a few grid rows rather
+// than wait for another launch. The maximum: floats that are not negative
 // order like their bits, and a NaN is above all of them.
 #include <cmath>
 
