@@ -1,6 +1,7 @@
 // The public class: one loaded model.
+import { types } from 'node:util';
 import type { DetectJob, NativeDetection } from '../typings/native';
-import { callNative } from './binding';
+import { callNative, fromNative } from './binding';
 import { AcdClipError } from './errors';
 import { borrowRgb, type DecodedImage, decodeImage, type ImageInput } from './image';
 import { inOrder } from './in-order';
@@ -81,6 +82,13 @@ interface DetectPlan {
   autoOrient: boolean;
   stages: boolean;
   signal: AbortSignal | undefined;
+}
+
+/** What a detection needs before it can be submitted. */
+interface Ready {
+  text: TextFeatures;
+  picture: DecodedImage;
+  decodeMs: number;
 }
 
 function keyedBy(prompts: Prompts): KeyedPrompts {
@@ -178,7 +186,7 @@ export class AcdClip {
    */
   async detect(image: ImageInput, options: DetectOptions = {}): Promise<Detection> {
     this.#checkAlive();
-    return this.#detect(image, this.#plan('detect', options), 'image');
+    return await this.#detect(image, this.#plan('detect', options), 'image');
   }
 
   /**
@@ -404,7 +412,7 @@ export class AcdClip {
     const { groups, embedDim } = this.#model.config;
     if (
       !isPlainObject(value) ||
-      !isFloat32Array(value.data) ||
+      !types.isFloat32Array(value.data) ||
       value.data.length !== groups * embedDim * 2
     ) {
       throw invalid(
@@ -460,96 +468,121 @@ export class AcdClip {
   }
 
   async #detect(image: ImageInput, plan: DetectPlan, name: string): Promise<Detection> {
-    plan.signal?.throwIfAborted();
-    let text = plan.text();
-    // Not before: the first prompt of a process builds the tokenizer.
-    const start = performance.now();
+    const { signal } = plan;
+    signal?.throwIfAborted();
+    const text = plan.text();
     // With nothing to wait for, the addon copies the pixels before this call returns. Pixels that we
     // decoded are nobody else's: it reads them where they lie.
     const borrowed =
       text instanceof Promise ? undefined : borrowRgb(image, name, this.#model.imageLimits);
-    let picture = borrowed;
-    let decodeMs = 0;
-    if (!picture) {
-      // Both run at once; if one fails, the other's failure must not go unhandled.
-      if (text instanceof Promise) text.catch(() => {});
-      picture = await this.#decode(image, name, plan.autoOrient, plan.signal);
-      decodeMs = performance.now() - start;
-      if (text instanceof Promise) text = await orAborted(text, plan.signal);
-      plan.signal?.throwIfAborted();
-      this.#checkAlive();
-    }
-    const { imageSize } = this.#model.config;
-    const job = {
-      pixels: picture.data,
-      lent: !borrowed,
-      width: picture.width,
-      height: picture.height,
-      text: (text as TextFeatures).data,
-      ...DOMAINS[plan.domain],
-      map: plan.map,
-      ...(plan.stages && { stages: true }),
-      ...(plan.regions && {
-        regionThreshold: plan.regions.threshold,
-        // Regions are found on the S x S map: areas there and in the picture differ by a factor.
-        // One pixel of the picture is what the smallest region counts as; more than all pixels of
-        // the map is none.
-        regionMinArea:
-          plan.regions.minArea === 1
-            ? 1
-            : Math.min(
-                imageSize * imageSize + 1,
-                Math.ceil(
-                  (plan.regions.minArea * imageSize * imageSize) / (picture.width * picture.height),
-                ),
-              ),
-      }),
-    };
-    const found = await this.#run(job, plan.signal, name);
-    return this.#detection(found, picture, plan, decodeMs);
-  }
-
-  async #run(
-    job: DetectJob,
-    signal: AbortSignal | undefined,
-    name: string,
-  ): Promise<NativeDetection> {
+    const ready = borrowed
+      ? { text: text as TextFeatures, picture: borrowed, decodeMs: 0 }
+      : await this.#ready(image, plan, name, text);
+    let cancel: (() => void) | undefined;
+    let found: NativeDetection;
     try {
-      const handle = callNative(() => this.#model.native.detect(job));
-      return await abortable(handle.result, signal, () => this.#model.native.cancel(handle.id));
-    } catch (error) {
-      if (name === 'image' || !(error instanceof AcdClipError) || error === signal?.reason) {
-        throw error;
+      const job = this.#job(ready, plan, borrowed === undefined);
+      const { id, result } = callNative(() => this.#model.native.detect(job));
+      if (signal) {
+        cancel = () => this.#model.native.cancel(id);
+        signal.addEventListener('abort', cancel, { once: true });
       }
-      // One of many: say which.
-      const { code, message, help } = error;
-      throw new AcdClipError(code, `${name}: ${message}`, {
-        cause: error,
-        ...(help !== undefined && { help }),
-      });
+      found = await result;
+    } catch (error) {
+      throw signal?.aborted ? signal.reason : failureOf(fromNative(error), name);
+    } finally {
+      if (cancel) signal?.removeEventListener('abort', cancel);
     }
+    return this.#detection(found, ready, plan);
   }
 
-  #detection(
-    found: NativeDetection,
-    picture: DecodedImage,
+  /** A picture that is to be read and decoded, while its text may still be encoded. */
+  async #ready(
+    image: ImageInput,
     plan: DetectPlan,
-    decodeMs: number,
-  ): Detection {
-    const { width, height, format } = picture;
-    const decode = { autoOrient: plan.autoOrient, limits: this.#model.imageLimits };
+    name: string,
+    text: TextFeatures | Promise<TextFeatures>,
+  ): Promise<Ready> {
+    // Not before the text: the first prompt of a process builds the tokenizer.
+    const start = performance.now();
+    // Both run at once; if one fails, the other's failure must not go unhandled.
+    if (text instanceof Promise) text.catch(() => {});
+    const picture = await this.#decode(image, name, plan.autoOrient, plan.signal);
+    const decodeMs = performance.now() - start;
+    const features = text instanceof Promise ? await orAborted(text, plan.signal) : text;
+    plan.signal?.throwIfAborted();
+    this.#checkAlive();
+    return { text: features, picture, decodeMs };
+  }
+
+  #job({ text, picture }: Ready, plan: DetectPlan, lent: boolean): DetectJob {
+    const { data: pixels, width, height } = picture;
+    const { blurTaps, blurSigma, mapWeight } = DOMAINS[plan.domain];
     return {
+      pixels,
+      lent,
+      width,
+      height,
+      text: text.data,
+      blurTaps,
+      blurSigma,
+      mapWeight,
+      map: plan.map,
+      stages: plan.stages,
+      regionThreshold: plan.regions?.threshold,
+      regionMinArea: plan.regions && this.#minAreaInMap(plan.regions.minArea, width * height),
+    };
+  }
+
+  /**
+   * Regions are found on the S x S map: areas there and in the picture differ by a factor. One pixel
+   * of the picture is what the smallest region counts as; more than all pixels of the map is none.
+   */
+  #minAreaInMap(minArea: number, picturePixels: number): number {
+    const { imageSize } = this.#model.config;
+    if (minArea === 1) return 1;
+    const inMap = Math.ceil((minArea * imageSize * imageSize) / picturePixels);
+    return Math.min(imageSize * imageSize + 1, inMap);
+  }
+
+  #detection(found: NativeDetection, { picture, decodeMs }: Ready, plan: DetectPlan): Detection {
+    const { width, height, format } = picture;
+    const { queueMs, preprocessMs, computeMs, postprocessMs, stages } = found.timing;
+    const timing: Detection['timing'] = {
+      decodeMs,
+      queueMs,
+      preprocessMs,
+      computeMs,
+      postprocessMs,
+    };
+    if (stages) timing.stages = stages;
+    const detection: Partial<Detection> = {
       score: found.score,
       parts: { cls: found.cls, mapMax: found.mapMax },
-      ...(plan.threshold !== undefined && { isAnomalous: found.score >= plan.threshold }),
-      ...(found.map && { map: new AnomalyMap(found.map, found.mapWidth, found.mapHeight, decode) }),
-      ...(found.regions && {
-        regions: found.regions.map((r) => regionInPicture(r, { width, height }, this.imageSize)),
-      }),
-      image: { width, height, ...(format !== undefined && { format }) },
-      timing: { decodeMs, ...found.timing },
     };
+    if (plan.threshold !== undefined) detection.isAnomalous = found.score >= plan.threshold;
+    if (found.map) {
+      const decode = { autoOrient: plan.autoOrient, limits: this.#model.imageLimits };
+      detection.map = new AnomalyMap(found.map, found.mapWidth, found.mapHeight, decode);
+    }
+    if (found.regions) {
+      const size = this.imageSize;
+      detection.regions = found.regions.map((r) => regionInPicture(r, { width, height }, size));
+    }
+    detection.image = format === undefined ? { width, height } : { width, height, format };
+    detection.timing = timing;
+    return detection as Detection;
   }
+}
+
+/** One of many pictures: its failure says which. */
+function failureOf(error: unknown, name: string): unknown {
+  if (name === 'image' || !(error instanceof AcdClipError)) return error;
+  const { code, message, help } = error;
+  return new AcdClipError(code, `${name}: ${message}`, {
+    cause: error,
+    ...(help !== undefined && { help }),
+  });
 }
 
 /** A string and a Buffer are iterable too, but hardly meant as many pictures. */
@@ -563,10 +596,4 @@ function checkPictures(name: string, value: unknown): void {
   ) {
     throw invalid(name, 'array or (async) iterable of pictures', value);
   }
-}
-
-function isFloat32Array(value: unknown): value is Float32Array {
-  return (
-    ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Float32Array]'
-  );
 }

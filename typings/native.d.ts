@@ -93,8 +93,8 @@ export interface DetectJob {
   mapWeight: number; // image score = (1 - mapWeight) * cls + mapWeight * max(map)
   map: 'none' | 'model' | 'image';
   /** Absent: no regions. In 0..1: pixels of the S x S map at or above it form regions. */
-  regionThreshold?: number;
-  regionMinArea?: number; // pixels of the S x S map, default 1
+  regionThreshold?: number | undefined;
+  regionMinArea?: number | undefined; // pixels of the S x S map, default 1
   /** Also return intermediate tensors (tests, research). */
   debug?: boolean;
   /** Also time every operation of the computation: timing.stages. */

@@ -47,17 +47,20 @@ export function unknownInput(name: string, value: unknown): AcdClipError {
   return invalid(name, EXPECTED, value);
 }
 
-function hasMethods(value: unknown, ...methods: PropertyKey[]): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return methods.every((m) => typeof (value as Record<PropertyKey, unknown>)[m] === 'function');
-}
-
 export function isSharp(value: unknown): value is Sharp {
-  return hasMethods(value, 'clone', 'metadata', 'toBuffer', 'raw');
+  const v = value as Partial<Sharp> | null;
+  return (
+    typeof v === 'object' &&
+    typeof v?.clone === 'function' &&
+    typeof v.metadata === 'function' &&
+    typeof v.toBuffer === 'function' &&
+    typeof v.raw === 'function'
+  );
 }
 
 export function isStream(value: unknown): value is AsyncIterable<unknown> {
-  return hasMethods(value, Symbol.asyncIterator);
+  const v = value as Partial<AsyncIterable<unknown>> | null;
+  return typeof v === 'object' && typeof v?.[Symbol.asyncIterator] === 'function';
 }
 
 export function isRaw(value: unknown): value is RawImage {
@@ -180,7 +183,8 @@ async function readStream(
   limits: ImageLimits,
   signal?: AbortSignal,
 ): Promise<Uint8Array> {
-  const source = hasMethods(stream, 'getReader') ? Readable.fromWeb(stream as never) : stream;
+  const isWeb = typeof (stream as Partial<ReadableStream>).getReader === 'function';
+  const source = isWeb ? Readable.fromWeb(stream as never) : stream;
   // Destroying the stream is what ends a read that waits for a sender that has gone silent.
   const stop = () => (source as Partial<Readable>).destroy?.();
   signal?.addEventListener('abort', stop, { once: true });

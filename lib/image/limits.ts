@@ -53,19 +53,19 @@ export function checkDimensions(
   height: number,
   limits: ImageLimits,
 ): void {
+  const tooLong = width > limits.side || height > limits.side;
+  if (!tooLong && width * height <= limits.pixels) return;
   const size = `${width} x ${height} (${width * height} pixels)`;
-  if (width > limits.side || height > limits.side) {
+  if (tooLong) {
     throw new AcdClipError(
       'ERR_ACD_IMAGE_LIMIT',
       `Expected sides of at most ${limits.side} pixels for ${name} but received ${size}`,
       { help: 'Scale the picture down, or raise imageLimits.side.' },
     );
   }
-  if (width * height > limits.pixels) {
-    throw new AcdClipError(
-      'ERR_ACD_IMAGE_LIMIT',
-      `Expected at most ${limits.pixels} pixels for ${name} but received ${size}`,
-      { help: 'Scale the picture down, or raise imageLimits.pixels.' },
-    );
-  }
+  throw new AcdClipError(
+    'ERR_ACD_IMAGE_LIMIT',
+    `Expected at most ${limits.pixels} pixels for ${name} but received ${size}`,
+    { help: 'Scale the picture down, or raise imageLimits.pixels.' },
+  );
 }

@@ -10,6 +10,8 @@
 #include <mutex>
 #include <vector>
 
+#include "addon/calls.h"
+
 namespace acd {
 
 class Environment : public std::enable_shared_from_this<Environment> {
@@ -30,14 +32,8 @@ class Environment : public std::enable_shared_from_this<Environment> {
   // only.
   Napi::Float32Array unset_floats(Napi::Env env, size_t n) const;
 
-  // What every call gives back, made by a function of JavaScript: setting field after field from
-  // here takes ten times as long. JavaScript thread only.
-  Napi::Object make_handle(std::initializer_list<napi_value> id_result) const {
-    return make_handle_.Call(id_result).As<Napi::Object>();
-  }
-  Napi::Object make_detection(std::initializer_list<napi_value> fields) const {
-    return make_detection_.Call(fields).As<Napi::Object>();
-  }
+  // How calls get their promises and results. JavaScript thread only.
+  const Calls& calls() const { return *calls_; }
 
   // Runs `task` on the JavaScript thread soon; from any thread. Dropped when the environment is
   // gone.
@@ -52,20 +48,21 @@ class Environment : public std::enable_shared_from_this<Environment> {
   void end(Napi::Env env);
 
  private:
-  struct Posted {
-    std::shared_ptr<Environment> environment;
-    Task task;
-  };
-  static void run_posted(Napi::Env env, Napi::Function, std::nullptr_t*, Posted* posted);
-  using Channel = Napi::TypedThreadSafeFunction<std::nullptr_t, Posted, run_posted>;
+  // All that was posted since the last time: a burst of results wakes the event loop once.
+  static void run_posted(Napi::Env env, Napi::Function, std::nullptr_t*,
+                         std::shared_ptr<Environment>* self);
+  using Channel =
+      Napi::TypedThreadSafeFunction<std::nullptr_t, std::shared_ptr<Environment>, run_posted>;
 
   void shut_down();
 
   Channel channel_;
-  Napi::FunctionReference allocate_, make_handle_, make_detection_;
+  Napi::FunctionReference unset_floats_;
+  std::unique_ptr<Calls> calls_;
   int open_ = 0;
   bool gone_ = false;
-  std::mutex mutex_;  // guards gone_
+  std::mutex mutex_;  // guards gone_ and posted_
+  std::vector<Task> posted_;
   std::vector<std::weak_ptr<Owned>> owned_;
 };
 

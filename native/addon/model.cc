@@ -1,8 +1,10 @@
 #include "addon/model.h"
 
+#include <cmath>
 #include <utility>
 
 #include "addon/args.h"
+#include "addon/calls.h"
 #include "core/aligned.h"
 #include "core/copy.h"
 #include "ops/regions/regions.h"
@@ -48,47 +50,83 @@ class ModelState : public Environment::Owned {
 
 using State = std::shared_ptr<ModelState>;
 
-// Pixels that are lent are read where they lie; of others this makes the one copy, and the array is
-// the caller's again.
-Picture picture_of(Napi::Env env, const State& state, const Fields& f) {
+// The job's picture, whose pixels still lie where JavaScript has them.
+Picture picture_of(Napi::Env env, int64_t width, int64_t height, Napi::Value pixels,
+                   Napi::Value tensor) {
   Picture p;
-  p.width = f.integer("width", 1, kMaxSide);
-  p.height = f.integer("height", 1, kMaxSide);
-  if (f.has("tensor")) {
-    p.tensor = typed_array<float>(env, f.value("tensor"), "tensor");
+  p.width = width;
+  p.height = height;
+  if (!tensor.IsUndefined()) {
+    p.tensor = typed_array<float>(env, tensor, "tensor");
   } else {
-    const auto pixels = typed_array_view<uint8_t>(env, f.value("pixels"), "pixels");
-    if (f.has("lent") && f.boolean("lent")) {
-      p.lent = pixels.data;
-      p.lent_bytes = pixels.size;
-    } else {
-      p.pixels = state->session(env).spare_pixels();
-      p.pixels.resize(pixels.size);
-      copy_for_another_thread(p.pixels.data(), pixels.data, pixels.size);
-    }
+    const auto view = typed_array_view<uint8_t>(env, pixels, "pixels");
+    p.lent = view.data;
+    p.lent_bytes = view.size;
   }
   return p;
 }
 
-DetectJob detect_job(Napi::Env env, const State& state, const Napi::Value& value) {
-  const Fields f(env, value, "job");
+// Pixels that are not lent: this makes the one copy, and the array is the caller's again.
+void own_pixels(Picture& p, Session& session) {
+  if (!p.lent) return;
+  p.pixels = session.spare_pixels();
+  p.pixels.resize(p.lent_bytes);
+  copy_for_another_thread(p.pixels.data(), p.lent, p.lent_bytes);
+  p.lent = nullptr;
+}
+
+// One of Calls::numbers(), checked. TypeScript has validated what users pass; this is the second
+// door.
+double job_number(Napi::Env env, const double* numbers, JobNumber which, const char* name,
+                  double low, double high) {
+  const double d = numbers[which];
+  if (d >= low && d <= high) return d;
+  throw_status(
+      env, Status(Code::kInvalidArg, "Expected number between " + std::to_string(low) + " and " +
+                                         std::to_string(high) + " for job." + name));
+}
+
+int64_t job_integer(Napi::Env env, const double* numbers, JobNumber which, const char* name,
+                    int64_t low, int64_t high) {
+  const double d =
+      job_number(env, numbers, which, name, static_cast<double>(low), static_cast<double>(high));
+  if (d == static_cast<double>(static_cast<int64_t>(d))) return static_cast<int64_t>(d);
+  throw_status(env, Status(Code::kInvalidArg, std::string("Expected integer for job.") + name));
+}
+
+// `n`: Calls::numbers() of a job. What else it holds comes as it was given.
+DetectJob detect_job(Napi::Env env, const double* n, Napi::Value pixels, Napi::Value tensor,
+                     Napi::Value text) {
   DetectJob job;
-  job.picture = picture_of(env, state, f);
-  job.text = typed_array<float>(env, f.value("text"), "text");
-  job.blur_taps = f.integer("blurTaps", 1, 99);
-  if (job.blur_taps % 2 == 0) f.fail("odd integer", "blurTaps");
-  job.blur_sigma = static_cast<float>(f.number("blurSigma", 1e-3, 100));
-  job.map_weight = f.number("mapWeight", 0, 1);
-  const std::string map = f.string("map");
-  if (map != "none" && map != "model" && map != "image") f.fail("none, model or image", "map");
-  job.map = map == "none" ? MapSize::kNone : map == "model" ? MapSize::kModel : MapSize::kImage;
-  if (f.has("regionThreshold")) {
+  const int64_t width = job_integer(env, n, kJobWidth, "width", 1, kMaxSide);
+  const int64_t height = job_integer(env, n, kJobHeight, "height", 1, kMaxSide);
+  job.picture = picture_of(env, width, height, pixels, tensor);
+  job.text = typed_array<float>(env, text, "text");
+  job.blur_taps = job_integer(env, n, kJobBlurTaps, "blurTaps", 1, 99);
+  if (job.blur_taps % 2 == 0)
+    throw_status(env, Status(Code::kInvalidArg, "Expected odd integer for job.blurTaps"));
+  job.blur_sigma = static_cast<float>(job_number(env, n, kJobBlurSigma, "blurSigma", 1e-3, 100));
+  job.map_weight = job_number(env, n, kJobMapWeight, "mapWeight", 0, 1);
+  if (std::isinf(n[kJobMap]))
+    throw_status(env, Status(Code::kInvalidArg, "Expected none, model or image for job.map"));
+  job.map = n[kJobMap] == 0 ? MapSize::kNone : n[kJobMap] == 1 ? MapSize::kModel : MapSize::kImage;
+  if (!std::isnan(n[kJobRegionThreshold])) {
     job.want_regions = true;
-    job.region_threshold = static_cast<float>(f.number("regionThreshold", 0, 1));
+    job.region_threshold =
+        static_cast<float>(job_number(env, n, kJobRegionThreshold, "regionThreshold", 0, 1));
   }
-  if (f.has("regionMinArea")) job.region_min_area = f.integer("regionMinArea", 1, int64_t{1} << 40);
-  if (f.has("debug")) job.debug = f.boolean("debug");
-  if (f.has("stages")) job.stages = f.boolean("stages");
+  if (!std::isnan(n[kJobRegionMinArea])) {
+    job.region_min_area =
+        job_integer(env, n, kJobRegionMinArea, "regionMinArea", 1, int64_t{1} << 40);
+  }
+  const auto flag = [&](JobNumber which, const char* name) {
+    if (std::isinf(n[which]))
+      throw_status(env, Status(Code::kInvalidArg, std::string("Expected boolean for job.") + name));
+    return n[which] == 1;
+  };
+  flag(kJobLent, "lent");
+  job.debug = flag(kJobDebug, "debug");
+  job.stages = flag(kJobStages, "stages");
   return job;
 }
 
@@ -108,24 +146,18 @@ Napi::Array stage_objects(Napi::Env env, const std::vector<Stage>& stages) {
   return all;
 }
 
-// `map`: the array whose memory the job wrote, or undefined.
-Napi::Value detection_object(const Environment& environment, Napi::Env env, const Detection& d,
-                             Napi::Value map) {
-  const auto number = [env](auto v) { return Napi::Number::New(env, static_cast<double>(v)); };
+// What not every detection has, or undefined.
+Napi::Value more_of(Napi::Env env, const Detection& d) {
   const Timing& t = d.timing;
-  Napi::Object o = environment.make_detection(
-      {number(d.score), number(d.cls), number(d.map_max), map, number(d.map.width),
-       number(d.map.height), number(t.queue_ms), number(t.preprocess_ms), number(t.compute_ms),
-       number(t.postprocess_ms), number(d.batch)});
+  if (!d.has_regions && !d.debug && t.stages.empty()) return env.Undefined();
+  Napi::Object o = Napi::Object::New(env);
   if (d.has_regions) {
     Napi::Array regions = Napi::Array::New(env, d.regions.size());
     for (size_t i = 0; i < d.regions.size(); ++i)
       regions.Set(static_cast<uint32_t>(i), region_object(env, d.regions[i]));
     o.Set("regions", regions);
   }
-  if (!t.stages.empty()) {
-    o.Get("timing").As<Napi::Object>().Set("stages", stage_objects(env, t.stages));
-  }
+  if (!t.stages.empty()) o.Set("stages", stage_objects(env, t.stages));
   if (d.debug) {
     Napi::Object debug = Napi::Object::New(env);
     debug.Set("segTokens", float_array(env, d.seg_tokens));
@@ -138,110 +170,103 @@ Napi::Value detection_object(const Environment& environment, Napi::Env env, cons
   return o;
 }
 
-Napi::Value embedding_object(const Environment&, Napi::Env env, const Embedding& e, Napi::Value) {
+void settle(Napi::Env env, const Calls& calls, Calls::Ticket ticket, const Detection& d) {
+  calls.resolve_detection(ticket, d, more_of(env, d));
+}
+
+void settle(Napi::Env env, const Calls& calls, Calls::Ticket ticket, const Embedding& e) {
   Napi::Object o = Napi::Object::New(env);
   o.Set("features", float_array(env, e.features));
   if (!e.patches.empty()) o.Set("patches", float_array(env, e.patches));
-  return o;
+  calls.resolve(ticket, o);
 }
 
-// A value kept alive while a job runs. Made and ended on the JavaScript thread; where that thread
-// ends first, its environment drops what is left.
-class Kept {
- public:
-  Kept() = default;
-  Kept(Napi::Env env, Napi::Value value) {
-    if (napi_create_reference(env, value, 1, &reference_) != napi_ok) throw Napi::Error::New(env);
-  }
-  // The value, once; undefined where there is none.
-  Napi::Value end(Napi::Env env) {
-    if (!reference_) return env.Undefined();
-    napi_value value = nullptr;
-    napi_get_reference_value(env, reference_, &value);
-    napi_delete_reference(env, std::exchange(reference_, nullptr));
-    return Napi::Value(env, value);
-  }
-
- private:
-  napi_ref reference_ = nullptr;
-};
-
-// The array whose pixels a job reads where they lie.
-Kept lent_pixels(Napi::Env env, const Picture& picture, const Napi::Value& job) {
-  return picture.lent ? Kept(env, job.As<Napi::Object>().Get("pixels")) : Kept();
+void settle(Napi::Env env, const Calls& calls, Calls::Ticket ticket, const std::vector<float>& v) {
+  calls.resolve(ticket, float_array(env, v));
 }
 
-// Submits a job and gives JavaScript { id, result }. The state rides along until the promise is
-// settled, so a model that nobody references any more finishes what it was asked. `map` comes back
-// with the result, `pixels` are kept until then.
-template <typename Job, typename R>
-Napi::Value submit(Napi::Env env, const State& state, Job job,
-                   Napi::Value (*to_js)(const Environment&, Napi::Env, const R&, Napi::Value),
-                   Kept map = {}, Kept pixels = {}) {
-  auto deferred = std::make_shared<Napi::Promise::Deferred>(env);
+// Submits a job whose call has the ticket. The state rides along until the promise is settled, so a
+// model that nobody references any more finishes what it was asked.
+template <typename R, typename Job>
+void submit(Napi::Env env, const State& state, Calls::Ticket ticket, Job job) {
   // `ride` moves on into the posted task: were it left behind in the queue's entry, the scheduler
   // thread could drop the last reference and join itself.
-  Done<R> done = [ride = state, deferred, to_js, map, pixels](Status status, R&& result) mutable {
-    auto shared = std::make_shared<R>(std::move(result));
+  Done<R> done = [ride = state, ticket](Status status, R&& result) mutable {
     const auto environment = ride->environment();
-    environment->post([ride = std::move(ride), deferred, to_js, status, shared, map,
-                       pixels](Napi::Env env) mutable {
+    auto shared = std::make_shared<R>(std::move(result));
+    environment->post([ride = std::move(ride), ticket, status = std::move(status),
+                       shared = std::move(shared)](Napi::Env env) {
       ride->environment()->end(env);
-      pixels.end(env);
-      const Napi::Value back = map.end(env);
+      const Calls& calls = ride->environment()->calls();
       if (!status.ok()) {
-        deferred->Reject(make_error(env, status).Value());
+        calls.reject(ticket, make_error(env, status).Value());
         return;
       }
       try {
-        deferred->Resolve(to_js(*ride->environment(), env, *shared, back));
+        settle(env, calls, ticket, *shared);
       } catch (const Napi::Error& error) {
-        deferred->Reject(error.Value());  // swallowed, the call would wait for ever
+        calls.reject(ticket, error.Value());  // swallowed, the call would wait for ever
       }
     });
   };
   const Result<uint64_t> id = state->session(env).submit(std::move(job), std::move(done));
-  if (!id.ok()) {
-    map.end(env);
-    pixels.end(env);
-    throw_status(env, id.status());
-  }
+  if (!id.ok()) throw_status(env, id.status());
   state->environment()->begin(env);
-  const auto number = Napi::Number::New(env, static_cast<double>(id.value()));
-  return state->environment()->make_handle({number, deferred->Promise()});
+  state->environment()->calls().took(id.value());
 }
 
-// The map is written where JavaScript will read it: its array is made before the work begins, and
-// its pages, fresh from the system, are first touched by the thread that computes.
-Napi::Value submit_detect(Napi::Env env, const State& state, const Napi::Value& value) {
-  DetectJob job = detect_job(env, state, value);
-  const Session& session = state->session(env);
+// (ticket, pixels, tensor, text), as Calls::detect_method calls it. The map is written where
+// JavaScript will read it: its array is made before the work begins, and its pages, fresh from the
+// system, are first touched by the thread that computes.
+Napi::Value submit_detect(Napi::Env env, const State& state, const Napi::CallbackInfo& info) {
+  if (info.Length() == 0) throw_status(env, Status(Code::kInvalidArg, "Expected object for job"));
+  const double* numbers = state->environment()->calls().numbers();
+  DetectJob job = detect_job(env, numbers, info[1], info[2], info[3]);
+  const bool lent = numbers[kJobLent] == 1;
+  Session& session = state->session(env);
   const Status status = session.check(job);
   if (!status.ok()) throw_status(env, status);
-  Kept map;
+  Napi::Value map = env.Undefined();
   if (job.map != MapSize::kNone) {
     Napi::Float32Array array =
         state->environment()->unset_floats(env, session.map_extents(job).area());
     job.map_out = array.Data();
-    map = Kept(env, array);
+    map = array;
   }
-  const Kept pixels = lent_pixels(env, job.picture, value);
-  return submit<DetectJob, Detection>(env, state, std::move(job), detection_object, map, pixels);
+  if (!lent) own_pixels(job.picture, session);
+  submit<Detection>(env, state, info[0].As<Napi::Number>().DoubleValue(), std::move(job));
+  return map;
 }
 
+// (ticket, job), as Calls::method calls it. Gives back pixels that are read where they lie.
+Napi::Value submit_embed(Napi::Env env, const State& state, const Napi::CallbackInfo& info) {
+  const Fields f(env, info[1], "job");
+  const int64_t width = f.integer("width", 1, kMaxSide);
+  const int64_t height = f.integer("height", 1, kMaxSide);
+  const Napi::Value pixels = f.value("pixels");
+  EmbedJob job;
+  job.patches = f.boolean("patches");
+  const bool lent = f.has("lent") && f.boolean("lent");
+  job.picture = picture_of(env, width, height, pixels, f.value("tensor"));
+  if (!lent) own_pixels(job.picture, state->session(env));
+  submit<Embedding>(env, state, info[0].As<Napi::Number>().DoubleValue(), std::move(job));
+  return pixels;
+}
+
+// (ticket, tokens, prompts, length[, normal]), as Calls::method calls it.
 TextJob text_job(Napi::Env env, const Napi::CallbackInfo& info, bool with_normal) {
   TextJob job;
-  job.tokens = typed_array<int32_t>(env, info[0], "tokens");
+  job.tokens = typed_array<int32_t>(env, info[1], "tokens");
   const auto integer = [&](size_t i, const char* name) {
     const double d = info[i].IsNumber() ? info[i].As<Napi::Number>().DoubleValue() : -1;
     if (!(d >= 0 && d <= 1e6))
       throw_status(env, Status(Code::kInvalidArg, std::string("Expected integer for ") + name));
     return static_cast<int64_t>(d);
   };
-  job.prompts = integer(1, "prompts");
-  job.length = integer(2, "length");
+  job.prompts = integer(2, "prompts");
+  job.length = integer(3, "length");
   if (with_normal) {
-    job.normal = integer(3, "normal");
+    job.normal = integer(4, "normal");
     if (job.normal < 1 || job.normal >= job.prompts) {
       throw_status(
           env, Status(Code::kInvalidArg, "Expected at least one normal and one abnormal prompt"));
@@ -345,31 +370,28 @@ Napi::Object make_model_object(Napi::Env env, const std::shared_ptr<Environment>
   o.Set("lookahead", static_cast<double>(session->lookahead()));
   const State state = std::make_shared<ModelState>(environment, std::move(session));
   environment->own(state);
-  const auto method = [&](const char* name, auto body) {
-    o.Set(name, Napi::Function::New(
-                    env,
-                    [state, body](const Napi::CallbackInfo& info) -> Napi::Value {
-                      return entry_point(info.Env(), [&] { return body(info.Env(), state, info); });
-                    },
-                    name));
+  const auto function = [&](const char* name, auto body) {
+    return Napi::Function::New(
+        env,
+        [state, body](const Napi::CallbackInfo& info) -> Napi::Value {
+          return entry_point(info.Env(), [&] { return body(info.Env(), state, info); });
+        },
+        name);
   };
-  method("detect", [](Napi::Env env, const State& s, const Napi::CallbackInfo& info) {
-    return submit_detect(env, s, info[0]);
-  });
-  method("embed", [](Napi::Env env, const State& s, const Napi::CallbackInfo& info) {
-    const Fields f(env, info[0], "job");
-    EmbedJob job{picture_of(env, s, f), f.boolean("patches")};
-    const Kept pixels = lent_pixels(env, job.picture, info[0]);
-    return submit<EmbedJob, Embedding>(env, s, std::move(job), embedding_object, {}, pixels);
-  });
-  const auto floats = [](const Environment&, Napi::Env env, const std::vector<float>& v,
-                         Napi::Value) -> Napi::Value { return float_array(env, v); };
-  method("encodeText", [floats](Napi::Env env, const State& s, const Napi::CallbackInfo& info) {
-    return submit<TextJob, std::vector<float>>(env, s, text_job(env, info, false), floats);
-  });
-  method("encodeClass", [floats](Napi::Env env, const State& s, const Napi::CallbackInfo& info) {
-    return submit<TextJob, std::vector<float>>(env, s, text_job(env, info, true), floats);
-  });
+  const auto method = [&](const char* name, auto body) { o.Set(name, function(name, body)); };
+  const Calls& calls = environment->calls();
+  o.Set("detect", calls.detect_method(function("detect", submit_detect)));
+  o.Set("embed", calls.method(function("embed", submit_embed)));
+  const auto text_method = [&](const char* name, bool with_normal) {
+    const auto body = [with_normal](Napi::Env env, const State& s, const Napi::CallbackInfo& info) {
+      submit<std::vector<float>>(env, s, info[0].As<Napi::Number>().DoubleValue(),
+                                 text_job(env, info, with_normal));
+      return env.Undefined();
+    };
+    o.Set(name, calls.method(function(name, body)));
+  };
+  text_method("encodeText", false);
+  text_method("encodeClass", true);
   method("cancel",
          [](Napi::Env env, const State& s, const Napi::CallbackInfo& info) -> Napi::Value {
            if (!s->disposed() && info[0].IsNumber()) {

@@ -12,7 +12,7 @@ namespace acd {
 
 void copy_for_another_thread(void* to, const void* from, size_t bytes) {
 #if defined(__SSE2__)
-  constexpr size_t kSmall = 16384, kLine = 64, kAhead = 16 * kLine;
+  constexpr size_t kSmall = 16384, kLine = 64, kAhead = 64 * kLine;
   if (bytes >= kSmall) {
     auto* t = static_cast<uint8_t*>(to);
     auto* f = static_cast<const uint8_t*>(from);
