@@ -6,7 +6,9 @@
 // Delay: perf_hooks.monitorEventLoopDelay, idle and with two detections always under way. It notes the
 // time between two firings of a timer of 1 ms, so a loop that is never late reads 1 ms and a little, as the
 // idle row shows; "late" is the p99 without that 1 ms. Where the model takes all processors the loop's
-// thread competes with it: a delay is then the scheduler's.
+// thread competes with it: a delay is then the scheduler's. Timers count whole milliseconds: a loop that
+// is woken between two firings waits a whole one from there, up to 2 ms in all, so the row "woken" shows
+// the same loop with as many messages a second from a worker as there were results, and nothing to do.
 // Overhead: time from detect() to its result, less what the addon says it queued, preprocessed,
 // computed and postprocessed; raw 518 x 518 pixels in, map out, one at a time. It holds the copies in
 // and out, thread switches and, under "pixels in", the package's own copy of the raw picture. The tiny
@@ -16,6 +18,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { AcdClip } from '../lib/index.mjs';
 import { options, positive } from './lib/args.mjs';
 import { describeMachine, machine } from './lib/machine.mjs';
@@ -89,7 +92,29 @@ async function delays(name, model) {
     };
     await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
   });
-  return { name, idle, busy, pictures };
+  const woken = await observeWoken(pictures / seconds);
+  return { name, idle, woken, busy, pictures };
+}
+
+/** `rate` messages a second from a worker, at random distances, that are only counted. */
+async function observeWoken(rate) {
+  const sender = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    const never = new Int32Array(new SharedArrayBuffer(4));
+    for (;;) {
+      Atomics.wait(never, 0, 0, (0.5 + Math.random()) * workerData);
+      parentPort.postMessage(0);
+    }`;
+  const worker = new Worker(sender, { eval: true, workerData: 1000 / rate });
+  let messages = 0;
+  worker.on('message', () => messages++);
+  await new Promise((resolve) => worker.once('online', resolve));
+  const start = performance.now();
+  const before = messages;
+  const delay = await observe(() => sleep(1000 * seconds));
+  const perSecond = (1000 * (messages - before)) / (performance.now() - start);
+  await worker.terminate();
+  return { ...delay, perSecond };
 }
 
 async function observe(work) {
@@ -126,8 +151,8 @@ function same(a, b) {
 
 function report() {
   const rows = [tiny.delay, ...(given ? [given.delay] : [])].flatMap((d) =>
-    ['idle', 'busy'].map((state) => [
-      `${d.name}, ${state}`,
+    ['idle', 'woken', 'busy'].map((state) => [
+      `${d.name}, ${state}${state === 'woken' ? ` ${fixed(d.woken.perSecond, 0)} times a second` : ''}`,
       ...['p50', 'p99', 'max'].map((key) => fixed(d[state][key])),
       fixed(d[state].p99 - TIMER_MS),
       state === 'busy' ? d.pictures : '-',
