@@ -12,12 +12,13 @@ struct Case {
   int64_t gap = 0;  // between rows: cells, of int8 x four each
   int64_t batch = 1;
 };
-// 288 rows and 256 columns are the tile; 1369 and 1370 are the tokens of a 518-pixel picture.
-inline const Case kCases[] = {{1, 1, 1},        {1, 7, 3, 2},      {2, 64, 64},
-                              {63, 65, 61, 3},  {64, 63, 65},      {65, 64, 63, 1},
-                              {3, 257, 257, 5}, {288, 16, 256},    {289, 31, 17, 7},
-                              {577, 17, 300},   {5, 13, 11, 3, 3}, {65, 37, 259, 1, 2},
-                              {1369, 64, 127},  {1370, 61, 64, 3}, {290, 24, 31, 0, 2}};
+// Tiles: 144 rows, 192 columns and parts of 1024 of k in f32, 288 rows and 256 columns in int8;
+// 1369 and 1370 are the tokens of a 518-pixel picture.
+inline const Case kCases[] = {
+    {1, 1, 1},         {1, 7, 3, 2},        {2, 64, 64},     {63, 65, 61, 3},   {64, 63, 65},
+    {65, 64, 63, 1},   {3, 257, 257, 5},    {288, 16, 256},  {289, 31, 17, 7},  {577, 17, 300},
+    {5, 13, 11, 3, 3}, {65, 37, 259, 1, 2}, {1369, 64, 127}, {1370, 61, 64, 3}, {290, 24, 31, 0, 2},
+    {9, 1025, 49, 3},  {145, 2049, 193}};
 
 struct Variant {
   const char* name;

@@ -10,13 +10,8 @@
 namespace acd {
 namespace {
 
-constexpr int64_t kChunkColumns = 256;
-constexpr int64_t kTileRows = 288;
-// oneDNN's quickest code takes dense rows alone, so a tile of it spans all columns; it is cut into
-// more of them to keep many threads busy, and loses nothing by it.
-constexpr int64_t kDenseTileRows = 72;
-constexpr int64_t kLooseStride = 16;
-constexpr size_t kLineBytes = 64;
+// Columns that are packed at once, by one thread.
+constexpr int64_t kPieceColumns = 256;
 
 // oneDNN asks OpenMP how many threads it may use; here the answer is one.
 class OneOmpThread {
@@ -121,63 +116,39 @@ PackedLinear Gemm::layout(const LinearWeights& w) const {
     packed.bias = FloatBuffer(static_cast<size_t>(w.n));
     std::copy(w.bias, w.bias + w.n, packed.bias.data());
   }
-  // In f32 the layout must serve rows of any stride: asked about dense rows alone, oneDNN 2.6 picks
-  // one for which strided rows only have its reference code, 20 times slower. In bf16 only the
-  // towers multiply, whose rows are dense.
-  const bool dense = w.type == NumberType::kBf16;
-  const int64_t gap = dense ? 0 : kLooseStride, columns = dense ? w.n : kChunkColumns;
-  packed.tile_rows = dense ? kDenseTileRows : kTileRows;
-  size_t bytes = 0;
-  std::vector<size_t> offsets;
-  for (int64_t n0 = 0; n0 < w.n; n0 += columns) {
-    PackedLinear::Chunk chunk{n0, std::min(columns, w.n - n0), {}, {}, nullptr};
-    const dnnl::memory::desc any({w.k, chunk.n}, dnnl_type(w.type), dnnl::memory::format_tag::any);
-    chunk.desc = make_matmul(cpu_engine(), rows_desc(w.type, packed.tile_rows, w.k, w.k + gap), any,
-                             dnnl::memory::desc(),
-                             rows_desc(w.type, packed.tile_rows, chunk.n, chunk.n + gap),
-                             dnnl::primitive_attr())
-                     .weights_desc();
-    offsets.push_back(bytes);
-    bytes += (chunk.desc.get_size() + kLineBytes - 1) / kLineBytes * kLineBytes;
-    packed.chunks.push_back(std::move(chunk));
-  }
-  packed.weights = AlignedBytes(bytes);
-  for (size_t i = 0; i < offsets.size(); ++i) {
-    PackedLinear::Chunk& chunk = packed.chunks[i];
-    chunk.weights = packed.weights.data() + offsets[i];
-    chunk.memory = dnnl::memory(chunk.desc, cpu_engine(), const_cast<uint8_t*>(chunk.weights));
-  }
+  const dnnl::memory::desc any({w.k, w.n}, dnnl_type(w.type), dnnl::memory::format_tag::any);
+  packed.desc =
+      make_matmul(cpu_engine(), rows_desc(w.type, kTileRows, w.k, w.k), any, dnnl::memory::desc(),
+                  rows_desc(w.type, kTileRows, w.n, w.n), dnnl::primitive_attr())
+          .weights_desc();
+  packed.weights = AlignedBytes(packed.desc.get_size());
+  packed.memory = dnnl::memory(packed.desc, cpu_engine(), packed.weights.data());
   return packed;
 }
 
-int64_t Gemm::pieces(const PackedLinear::Chunk& chunk) {
+int64_t Gemm::pieces(const PackedLinear& packed) {
   // Whole blocks of any layout; columns beside a ragged edge may share one.
-  return chunk.n % kChunkColumns == 0 ? chunk.n / kChunkColumns : 1;
+  return packed.n % kPieceColumns == 0 ? packed.n / kPieceColumns : 1;
 }
 
-void Gemm::pack_piece(const LinearWeights& w, const PackedLinear::Chunk& chunk,
-                      int64_t piece) const {
+void Gemm::pack_piece(const LinearWeights& w, const PackedLinear& packed, int64_t piece) const {
   OneOmpThread serial;
   dnnl::stream stream(cpu_engine());
-  const int64_t n = chunk.n / pieces(chunk), first = piece * n;
+  const int64_t n = w.n / pieces(packed), first = piece * n;
+  const float* from = w.weight + first * w.k;
+  AlignedBytes rounded(static_cast<size_t>(n * w.k) * sizeof(uint16_t));
+  auto* bits = reinterpret_cast<uint16_t*>(rounded.data());
+  for (int64_t i = 0; i < n * w.k; ++i) bits[i] = bf16_of_float(from[i]);
   const dnnl::memory::desc plain({w.k, n}, dnnl_type(w.type), dnnl::memory::dims{1, w.k});
-  const float* from = w.weight + (chunk.n0 + first) * w.k;
-  AlignedBytes rounded;
-  if (w.type == NumberType::kBf16) {
-    rounded = AlignedBytes(static_cast<size_t>(n * w.k) * sizeof(uint16_t));
-    auto* to = reinterpret_cast<uint16_t*>(rounded.data());
-    for (int64_t i = 0; i < n * w.k; ++i) to[i] = bf16_of_float(from[i]);
-  }
-  void* source = rounded.data() ? static_cast<void*>(rounded.data()) : const_cast<float*>(from);
-  dnnl::memory src(plain, cpu_engine(), source);
+  dnnl::memory src(plain, cpu_engine(), rounded.data());
   const auto part =
-      pieces(chunk) == 1 ? chunk.desc : chunk.desc.submemory_desc({w.k, n}, {0, first});
-  dnnl::memory dst(part, cpu_engine(), const_cast<uint8_t*>(chunk.weights));
+      pieces(packed) == 1 ? packed.desc : packed.desc.submemory_desc({w.k, n}, {0, first});
+  dnnl::memory dst(part, cpu_engine(), const_cast<uint8_t*>(packed.weights.data()));
   dnnl::reorder(src, dst).execute(stream, src, dst);
   stream.wait();
 }
 
-std::shared_ptr<const Gemm::Tile> Gemm::tile(const Shape& shape, const PackedLinear::Chunk& chunk) {
+std::shared_ptr<const Gemm::Tile> Gemm::tile(const Shape& shape, const PackedLinear& packed) {
   std::lock_guard<std::mutex> lock(mutex_);
   auto found = tiles_.find(shape);
   if (found != tiles_.end()) return found->second;
@@ -185,7 +156,7 @@ std::shared_ptr<const Gemm::Tile> Gemm::tile(const Shape& shape, const PackedLin
   const auto bias =
       shape.bias ? rows_desc(NumberType::kF32, 1, shape.n, shape.n) : dnnl::memory::desc();
   const auto desc =
-      make_matmul(cpu_engine(), rows_desc(shape.x_type, shape.rows, shape.k, shape.ldx), chunk.desc,
+      make_matmul(cpu_engine(), rows_desc(packed.type, shape.rows, shape.k, shape.ldx), packed.desc,
                   bias, rows_desc(shape.y_type, shape.rows, shape.n, shape.ldy),
                   attributes(shape.act, shape.accumulate));
   auto tile = std::make_shared<Tile>();
@@ -201,8 +172,8 @@ std::shared_ptr<const Gemm::Tile> Gemm::tile(const Shape& shape, const PackedLin
   return tiles_[shape] = tile;
 }
 
-void Gemm::run(const Tile& tile, const PackedLinear& weights, const PackedLinear::Chunk& chunk,
-               const void* x, void* y, void* scratch) const {
+void Gemm::run(const Tile& tile, const PackedLinear& weights, const void* x, void* y,
+               void* scratch) const {
   OneOmpThread serial;
   thread_local Calls calls;
   Call& call = calls.of(tile);
@@ -210,12 +181,12 @@ void Gemm::run(const Tile& tile, const PackedLinear& weights, const PackedLinear
   call.dst.set_data_handle(y);
   call.scratchpad.set_data_handle(scratch);
   dnnl_exec_arg_t args[5] = {{DNNL_ARG_SRC, call.src.get()},
-                             {DNNL_ARG_WEIGHTS, chunk.memory.get()},
+                             {DNNL_ARG_WEIGHTS, weights.memory.get()},
                              {DNNL_ARG_DST, call.dst.get()},
                              {DNNL_ARG_SCRATCHPAD, call.scratchpad.get()}};
   int count = 4;
   if (call.bias) {
-    call.bias.set_data_handle(const_cast<float*>(weights.bias.data() + chunk.n0));
+    call.bias.set_data_handle(const_cast<float*>(weights.bias.data()));
     args[count++] = {DNNL_ARG_BIAS, call.bias.get()};
   }
   // The C++ interface would build a hash table of the arguments in every call.

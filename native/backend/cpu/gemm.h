@@ -1,4 +1,4 @@
-// oneDNN's matmul as a tile: one call computes rows x columns of a linear on the calling thread.
+// oneDNN's matmul as a tile: one call computes some rows of a linear in bf16 on the calling thread.
 // The team of threads is ours; oneDNN never starts one.
 #pragma once
 
@@ -15,24 +15,18 @@
 
 namespace acd {
 
-// Weights of one linear, cut in column chunks, each in the layout that oneDNN chose for its
-// extents.
+// Weights of one linear, in the layout that their type's products read: f32 see
+// ops/linear/linear_f32_isa.h, int8 see ops/linear/linear_vnni_isa.h, bf16 the layout that oneDNN
+// chose.
 struct PackedLinear {
-  struct Chunk {
-    int64_t n0;
-    int64_t n;
-    dnnl::memory::desc desc;
-    dnnl::memory memory;
-    const uint8_t* weights;  // inside the linear's one block
-  };
   int64_t n;
   int64_t k;
   NumberType type;
-  int64_t tile_rows;  // most rows of a tile
-  std::vector<Chunk> chunks;
-  AlignedBytes weights;  // of all chunks: one block is large enough for huge pages
-  FloatBuffer bias;      // empty: none
-  FloatBuffer scales;    // int8 alone: [3, n rounded up to panels], see Int8Tile
+  AlignedBytes weights;     // one block is large enough for huge pages
+  FloatBuffer bias;         // empty: none, or among the scales
+  FloatBuffer scales;       // int8 alone: [3, n rounded up to panels], see Int8Tile
+  dnnl::memory::desc desc;  // bf16 alone
+  dnnl::memory memory;      // the weights, as oneDNN is told of them
   size_t bytes() const;
 };
 
@@ -43,12 +37,10 @@ class Gemm {
     Activation act;
     bool accumulate;
     bool bias;
-    NumberType x_type = NumberType::kF32;  // and of the weights
-    NumberType y_type = NumberType::kF32;
+    NumberType y_type = NumberType::kBf16;  // or kF32
     bool operator<(const Shape& o) const {
-      return std::tie(rows, n, k, ldx, ldy, act, accumulate, bias, x_type, y_type) <
-             std::tie(o.rows, o.n, o.k, o.ldx, o.ldy, o.act, o.accumulate, o.bias, o.x_type,
-                      o.y_type);
+      return std::tie(rows, n, k, ldx, ldy, act, accumulate, bias, y_type) <
+             std::tie(o.rows, o.n, o.k, o.ldx, o.ldy, o.act, o.accumulate, o.bias, o.y_type);
     }
   };
 
@@ -61,23 +53,26 @@ class Gemm {
     std::string implementation;  // oneDNN's name for it
   };
 
-  // Room for the chunks and their layout; pack_piece fills a part of one, on any thread.
+  // Most rows of a tile: oneDNN's quickest code takes dense rows alone, so a tile spans all
+  // columns; it is cut into more of them to keep many threads busy, and loses nothing by it.
+  static constexpr int64_t kTileRows = 72;
+
+  // Room for bf16 weights and their layout; pack_piece fills a part, on any thread.
   PackedLinear layout(const LinearWeights& weights) const;
-  static int64_t pieces(const PackedLinear::Chunk& chunk);
-  void pack_piece(const LinearWeights& weights, const PackedLinear::Chunk& chunk,
-                  int64_t piece) const;
+  static int64_t pieces(const PackedLinear& packed);
+  void pack_piece(const LinearWeights& weights, const PackedLinear& packed, int64_t piece) const;
   // Compiles on first use and keeps it.
-  std::shared_ptr<const Tile> tile(const Shape& shape, const PackedLinear::Chunk& chunk);
+  std::shared_ptr<const Tile> tile(const Shape& shape, const PackedLinear& packed);
   // `scratch` holds tile.scratch_bytes.
-  void run(const Tile& tile, const PackedLinear& weights, const PackedLinear::Chunk& chunk,
-           const void* x, void* y, void* scratch) const;
+  void run(const Tile& tile, const PackedLinear& weights, const void* x, void* y,
+           void* scratch) const;
 
  private:
   std::mutex mutex_;
   std::map<Shape, std::shared_ptr<const Tile>> tiles_;
 };
 
-// Row tiles of a linear: equal, at most 288 rows, a function of the row count alone.
+// Row tiles of a linear: equal, at most `limit` rows, a function of the row count alone.
 struct RowTiles {
   RowTiles(int64_t rows, int64_t limit);
   int64_t count;

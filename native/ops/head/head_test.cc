@@ -18,7 +18,7 @@ struct Case {
   int64_t gap = 0;
   bool bias = true;
 };
-// Tokens go in tiles of 128, the linear's columns in chunks of 256.
+// Tokens go in tiles of 128.
 const Case kCases[] = {{1, 2, 1, 2},     {3, 17, 7, 0},           {127, 64, 65, 2, true, 3},
                        {128, 63, 64, 6}, {129, 65, 63, 8, false}, {257, 300, 16, 1, true, 1, false},
                        {65, 768, 24, 6}, {1369, 96, 32, 8},       {1370, 61, 31, 0, true, 5}};

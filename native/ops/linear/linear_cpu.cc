@@ -1,11 +1,11 @@
-// Tiles of at most 288 rows x 256 columns (in bf16: 72 rows, all columns), each one oneDNN matmul
-// on one thread, or in int8 one call of our own kernel; tiles of one column chunk follow each other
-// so that its weights stay in the cache.
-#include <array>
+// In bf16, tiles of at most 72 rows and all columns, each one oneDNN matmul on one thread; in int8,
+// 288 rows x 256 columns, each one call of our own kernel, those of one chunk of columns one after
+// the other so that its weights stay in the cache. f32 is in linear_f32_cpu.cc.
 #include <cmath>
 #include <cstring>
 
 #include "backend/cpu/cpu_context.h"
+#include "ops/linear/linear_f32_cpu.h"
 #include "ops/linear/linear_vnni_isa.h"
 
 namespace acd {
@@ -89,47 +89,34 @@ void linear_int8(CpuContext&, const LinearParams&) { ACD_ASSERT(false); }
 }  // namespace
 
 PackedLinear pack_linear_cpu(CpuContext& cpu, const LinearWeights& w) {
+  if (w.type == NumberType::kF32) return pack_f32(cpu, w);
   if (w.type == NumberType::kInt8) return pack_int8(cpu, w);
   PackedLinear packed = cpu.gemm().layout(w);
-  // Chunks of one linear have as many pieces each, but for a last one that is narrower.
-  const int64_t pieces = Gemm::pieces(packed.chunks.front());
-  cpu.run(static_cast<int64_t>(packed.chunks.size()) * pieces, [&](int64_t i) {
-    const auto& chunk = packed.chunks[static_cast<size_t>(i / pieces)];
-    if (i % pieces < Gemm::pieces(chunk)) cpu.gemm().pack_piece(w, chunk, i % pieces);
-  });
+  cpu.run(Gemm::pieces(packed), [&](int64_t i) { cpu.gemm().pack_piece(w, packed, i); });
   return packed;
 }
 
 void linear_cpu(CpuContext& cpu, const LinearParams& p) {
+  if (p.rows == 0) return;
   const PackedLinear& w = *p.weights;
+  if (w.type == NumberType::kF32) return linear_f32(cpu, p);
   if (w.type == NumberType::kInt8) return linear_int8(cpu, p);
-  const RowTiles rows(p.rows, w.tile_rows);
-  const auto chunks = static_cast<int64_t>(w.chunks.size());
-  if (rows.count == 0) return;
-  // At most four kinds of tile: full or last rows times full or last columns.
-  std::array<std::array<std::shared_ptr<const Gemm::Tile>, 2>, 2> kinds;
-  for (int last_row = 0; last_row < 2; ++last_row) {
-    for (int last_chunk = 0; last_chunk < 2; ++last_chunk) {
-      const auto& chunk = w.chunks[last_chunk ? static_cast<size_t>(chunks - 1) : 0];
-      const int64_t height = last_row ? rows.size(rows.count - 1) : rows.height;
-      kinds[last_row][last_chunk] =
-          cpu.gemm().tile({height, chunk.n, w.k, p.ldx, p.ldy, p.act, p.accumulate,
-                           w.bias.size() > 0, w.type, p.y_type},
-                          chunk);
-    }
-  }
+  const RowTiles rows(p.rows, Gemm::kTileRows);
+  const auto compiled = [&](int64_t height) {
+    return cpu.gemm().tile(
+        {height, w.n, w.k, p.ldx, p.ldy, p.act, p.accumulate, w.bias.size() > 0, p.y_type}, w);
+  };
+  const std::shared_ptr<const Gemm::Tile> kinds[2] = {compiled(rows.height),
+                                                      compiled(rows.size(rows.count - 1))};
   const auto* x = static_cast<const uint8_t*>(p.x);
   auto* y = static_cast<uint8_t*>(p.y);
   const auto x_bytes = static_cast<int64_t>(bytes_of(w.type));
   const auto y_bytes = static_cast<int64_t>(bytes_of(p.y_type));
-  cpu.run(chunks * p.batch * rows.count, [&](int64_t index) {
-    const int64_t row = index % rows.count;
-    const int64_t item = index / rows.count % p.batch;
-    const int64_t column = index / rows.count / p.batch;
-    const auto& chunk = w.chunks[static_cast<size_t>(column)];
-    const Gemm::Tile& tile = *kinds[row + 1 == rows.count][column + 1 == chunks];
-    cpu.gemm().run(tile, w, chunk, x + (item * p.batch_x + rows.begin(row) * p.ldx) * x_bytes,
-                   y + (item * p.batch_y + rows.begin(row) * p.ldy + chunk.n0) * y_bytes,
+  cpu.run(p.batch * rows.count, [&](int64_t index) {
+    const int64_t row = index % rows.count, item = index / rows.count;
+    const Gemm::Tile& tile = *kinds[row + 1 == rows.count];
+    cpu.gemm().run(tile, w, x + (item * p.batch_x + rows.begin(row) * p.ldx) * x_bytes,
+                   y + (item * p.batch_y + rows.begin(row) * p.ldy) * y_bytes,
                    cpu.scratch(tile.scratch_bytes));
   });
 }

@@ -114,7 +114,7 @@ TEST_CASE("linear gives an item alone the bytes that it has in a batch") {
 
 TEST_CASE("linears of one tile shape but different widths do not mix up their weights") {
   const auto device = test_device(1);
-  // All have a chunk of 256 columns, the same k and the same output stride.
+  // All have whole tiles of columns, the same k and the same output stride.
   for (int64_t n : {256, 257, 512, 1024}) {
     check(device, Problem({64, 48, n, 1100 - n}, kVariants[0]));
   }
