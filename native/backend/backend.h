@@ -100,6 +100,9 @@ struct BackendTable {
   // What the backend has chosen by measuring, one line each, as much as `bytes` hold with the zero
   // at the end. Null: it chooses nothing.
   void (*describe_choices)(void* self, char* text, size_t bytes);
+
+  // Whether `linear` rounds f32 rows to bf16 (`round_x`) and `head` takes weights in bf16.
+  bool rounds_to_bf16;
 };
 
 }  // namespace acd

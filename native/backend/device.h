@@ -32,6 +32,7 @@ class Device : public std::enable_shared_from_this<Device> {
   int64_t live_bytes() const { return live_bytes_; }
   bool has_streams() const { return table_.create_stream != nullptr; }
   bool has_preprocess() const { return table_.preprocess != nullptr; }
+  bool rounds_to_bf16() const { return table_.rounds_to_bf16; }
 
   Status alloc(size_t bytes, void** out) const;
   void release(void* memory, size_t bytes) const;

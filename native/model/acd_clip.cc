@@ -82,7 +82,9 @@ Status AcdClip::load_vision(WeightReader& reader) {
     vision_blocks_.push_back(std::move(block.value()));
   }
   for (int64_t i = 0; i < c.groups; ++i) {
-    auto group = load_image_adapter(device_, reader, c, i);
+    const bool bf16 = tower_type_ == NumberType::kBf16 && device_->rounds_to_bf16();
+    auto group =
+        load_image_adapter(device_, reader, c, i, bf16 ? NumberType::kBf16 : NumberType::kF32);
     if (!group.ok()) return group.status();
     image_groups_.push_back(std::move(group.value()));
   }

@@ -77,7 +77,7 @@ Status load_convs(const std::shared_ptr<Device>& device, WeightReader& reader, c
 }
 
 Status load_heads(const std::shared_ptr<Device>& device, WeightReader& reader, const ModelConfig& c,
-                  int64_t group, ImageAdapterGroup& g) {
+                  int64_t group, NumberType type, ImageAdapterGroup& g) {
   const int64_t d = c.vision_width, h = c.adapter_hidden, e = c.embed_dim;
   const std::string i = std::to_string(group);
   FloatBuffer weight(static_cast<size_t>(2 * h * d)), bias(static_cast<size_t>(2 * h));
@@ -87,7 +87,7 @@ Status load_heads(const std::shared_ptr<Device>& device, WeightReader& reader, c
     ACD_RETURN_IF_ERROR(reader.read(fc + "0.weight", {h, d}, weight.data() + row * d));
     ACD_RETURN_IF_ERROR(reader.read(fc + "0.bias", {h}, bias.data() + row));
     row += h;
-    auto out = load_linear(device, reader, fc + "2.weight", fc + "2.bias", e, h);
+    auto out = load_linear(device, reader, fc + "2.weight", fc + "2.bias", e, h, type);
     if (!out.ok()) return out.status();
     auto norm =
         load_norm(device, reader, std::string("image_adapter.") + head + "_layer_norms." + i, e);
@@ -96,7 +96,7 @@ Status load_heads(const std::shared_ptr<Device>& device, WeightReader& reader, c
     (seg ? g.seg_out : g.det_out) = std::move(out.value());
     (seg ? g.seg_norm : g.det_norm) = std::move(norm.value());
   }
-  auto heads_in = Linear::make(device, {weight.data(), bias.data(), 2 * h, d});
+  auto heads_in = Linear::make(device, {weight.data(), bias.data(), 2 * h, d, type});
   if (!heads_in.ok()) return heads_in.status();
   g.heads_in = std::move(heads_in.value());
   return Status();
@@ -120,7 +120,7 @@ Status load_gate(const std::shared_ptr<Device>& device, WeightReader& reader, co
 
 Result<ImageAdapterGroup> load_image_adapter(const std::shared_ptr<Device>& device,
                                              WeightReader& reader, const ModelConfig& c,
-                                             int64_t group) {
+                                             int64_t group, NumberType heads) {
   const std::string prefix = "image_adapter.lora_adapters." + std::to_string(group) + ".";
   ImageAdapterGroup g;
   auto mix = load_floats(device, reader, "image_adapter.m_i_w." + std::to_string(group) + ".i_w",
@@ -134,7 +134,7 @@ Result<ImageAdapterGroup> load_image_adapter(const std::shared_ptr<Device>& devi
   g.down = std::move(down.value());
   g.up = std::move(up.value());
   ACD_RETURN_IF_ERROR(load_convs(device, reader, c, prefix, g));
-  ACD_RETURN_IF_ERROR(load_heads(device, reader, c, group, g));
+  ACD_RETURN_IF_ERROR(load_heads(device, reader, c, group, heads, g));
   ACD_RETURN_IF_ERROR(load_gate(device, reader, c, group, g));
   return g;
 }
@@ -192,6 +192,7 @@ Status run_heads(const Device& device, const ModelConfig& c, const ImageAdapterG
   in.batch = items;
   in.batch_x = (n + 1) * d;
   in.batch_y = n * 2 * h;
+  in.round_x = w.heads_in.type() == NumberType::kBf16;
   ACD_RETURN_IF_ERROR(device.linear(in));
   const auto batched = [&](HeadParams p) {
     p.batch = items;

@@ -12,7 +12,7 @@ struct ImageAdapterGroup {
   std::vector<Floats> conv_b;  // per kernel [r, c / groups, k, k], times conv_alpha / c
   Floats up;                   // [r * kernels, D]: (F_j B_j)^T times alpha / sqrt(r)
   Floats mix;                  // [D]
-  Linear heads_in;             // seg and det fc.0 stacked: [2H, D]
+  Linear heads_in;             // seg and det fc.0 stacked: [2H, D]; f32 or bf16, as seg_out is
   Linear seg_out, det_out;     // fc.2: [E, H]
   NormWeights seg_norm, det_norm;
   Floats gate_w1, gate_b1, gate_w2, gate_b2;
@@ -20,7 +20,7 @@ struct ImageAdapterGroup {
 
 Result<ImageAdapterGroup> load_image_adapter(const std::shared_ptr<Device>& device,
                                              WeightReader& reader, const ModelConfig& c,
-                                             int64_t group);
+                                             int64_t group, NumberType heads);
 
 // Scratch of the adapter for a batch.
 struct AdapterActivations {

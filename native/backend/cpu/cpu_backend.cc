@@ -150,6 +150,7 @@ Result<std::shared_ptr<Device>> make_cpu_device(int threads) {
   table.gate = entry<GateParams, gate_cpu>;
   table.fuse_map = entry<FuseMapParams, fuse_map_cpu>;
   table.quantize = quantize;
+  table.rounds_to_bf16 = has_bf16();
   return Device::adopt(table);
 }
 

@@ -4,11 +4,12 @@
 //   mean [width] = average of v over the tokens;
 //   dots [tokens, columns] = v . text_c for every column c (when text is given);
 //   vectors [tokens, width] = v (when asked for).
-//   text [columns, width]; f32; eps of the norm 1e-12 as torch.nn.functional.normalize.
-//   A batch of items, each with its own mean, dots, vectors and text, those strides apart.
-//   The mean is summed within tiles of 128 tokens, then in double over the tiles in order: the same
-//   bytes for any number of threads.
-//   Source: seg_proj / det_proj + layer norms of ACD-CLIP's image adapter.
+//   text [columns, width]; f32, or in bf16 (where a device rounds_to_bf16) h and W are rounded to
+//   bf16, and the sums of their products and everything after them are f32; eps of the norm 1e-12
+//   as torch.nn.functional.normalize. A batch of items, each with its own mean, dots, vectors and
+//   text, those strides apart. The mean is summed within tiles of 128 tokens, then in double over
+//   the tiles in order: the same bytes for any number of threads. Source: seg_proj / det_proj +
+//   layer norms of ACD-CLIP's image adapter.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/half.h"
 #include "ops/head/head.h"
 
 namespace acd {
@@ -8,12 +9,16 @@ namespace acd {
 namespace {
 
 void head_one(const HeadParams& p, const LinearWeights& w) {
+  const auto value = [&](float x) {
+    return double{w.type == NumberType::kBf16 ? float_of_bf16(bf16_of_float(x)) : x};
+  };
   std::vector<double> v(static_cast<size_t>(p.width)), sum(v.size(), 0.0);
   for (int64_t t = 0; t < p.tokens; ++t) {
     double mean = 0, var = 0, length = 0;
     for (int64_t i = 0; i < p.width; ++i) {
       v[i] = w.bias ? w.bias[i] : 0.0;
-      for (int64_t k = 0; k < w.k; ++k) v[i] += double{p.h[t * p.ldh + k]} * w.weight[i * w.k + k];
+      for (int64_t k = 0; k < w.k; ++k)
+        v[i] += value(p.h[t * p.ldh + k]) * value(w.weight[i * w.k + k]);
       mean += v[i];
     }
     mean /= static_cast<double>(p.width);

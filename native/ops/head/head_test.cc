@@ -180,3 +180,60 @@ TEST_CASE("head of a batch gives each item the bytes that it has alone") {
     CHECK(same_bytes(together.vectors, alone.vectors));
   }
 }
+
+// ---------------------------------------------------------------------------------------- in bf16
+//
+// Products of bf16 are exact in f32, so on numbers that were rounded before nothing but the order
+// of sums differs from f32: the bound is f32's.
+
+namespace {
+
+Output run_bf16(const std::shared_ptr<Device>& device, const Problem& p) {
+  LinearWeights weights = p.weights();
+  weights.type = NumberType::kBf16;
+  auto packed = Linear::make(device, weights);
+  REQUIRE(packed.ok());
+  Output out = p.blank();
+  REQUIRE(device->head(p.params(out, packed.value().packed())).ok());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("head in bf16 rounds what it multiplies and is as exact as f32 after that") {
+  if (!test_device(1)->rounds_to_bf16()) return;
+  const auto device = test_device(2);
+  for (const Case& c : kCases) {
+    CAPTURE(c.tokens);
+    const Problem p(c);
+    Problem exact = p;
+    exact.h = widened(rounded(p.h));
+    exact.weight = widened(rounded(p.weight));
+    Output expected = p.blank(), plain = p.blank(), by_ref = p.blank();
+    head_ref(exact.params(expected, nullptr), exact.weights());
+    plain_head(exact.params(plain, nullptr), exact.weights());
+    const Output actual = run_bf16(device, p);
+    check_close("head mean bf16", actual.mean, expected.mean, plain.mean);
+    check_close("head dots bf16", actual.dots, expected.dots, plain.dots);
+    check_close("head vectors bf16", actual.vectors, expected.vectors, plain.vectors);
+    LinearWeights weights = p.weights();
+    weights.type = NumberType::kBf16;
+    head_ref(p.params(by_ref, nullptr), weights);
+    CHECK(same_bytes(by_ref.mean, expected.mean));
+    CHECK(same_bytes(by_ref.vectors, expected.vectors));
+  }
+}
+
+TEST_CASE("head in bf16 gives the same bytes on any number of threads, and a NaN stays one") {
+  if (!test_device(1)->rounds_to_bf16()) return;
+  Problem p({257, 300, 16, 1});
+  p.h[129 * 16 + 4] = std::numeric_limits<float>::quiet_NaN();
+  const Output alone = run_bf16(test_device(1), p);
+  CHECK(all_nan(alone.vectors.data() + 129 * 300, 300));
+  CHECK(all_finite(alone.vectors.data(), 129 * 300));
+  for (int threads : {2, 3, 8}) {
+    const Output out = run_bf16(test_device(threads), p);
+    CHECK(same_bytes(out.dots, alone.dots));
+    CHECK(same_bytes(out.vectors, alone.vectors));
+  }
+}

@@ -4,8 +4,9 @@
 //   All f32, or in bf16: W is rounded to bf16 once, x is bf16, products are exact and their sum, b,
 //   act and residual are f32; y is f32, or rounded to bf16 at the end (`y_type`). In f16 the same,
 //   y being f32 or f16.
-//   Dense rows (ldx = k, ldy = n) are quickest in bf16; others are right and slow.
-//   Or in int8: x is codes with a RowScale a row (`x_rows`, of all items one after the other), W is
+//   With `round_x` (where a device rounds_to_bf16) x is f32 beside weights in bf16, and rounded to
+//   it first. Dense rows (ldx = k, ldy = n) are quickest in bf16; others are right and slow. Or in
+//   int8: x is codes with a RowScale a row (`x_rows`, of all items one after the other), W is
 //   rounded once to codes -127..127 with a scale an output channel, round(W * (127 / max |W|)) in
 //   f32; products and sums of codes are integers, exact up to kMaxInt8Depth; what they stand for,
 //   b, act and residual are f32. ldx and batch_x are multiples of 4, and the bytes of a row up to a
@@ -61,6 +62,7 @@ struct LinearParams {
   NumberType y_type = NumberType::kF32;  // or kBf16, kF16
   const RowScale* x_rows = nullptr;      // [batch, rows], for kInt8
   const float* x_scales = nullptr;       // [batch, rows], for kE4m3
+  bool round_x = false;                  // of f32 to the weights' bf16
 };
 
 // act(s) in double, as references have it.

@@ -43,6 +43,10 @@ void linear_ref(const LinearParams& p, const LinearWeights& w) {
     if (floats) return double{p.x_scales[row]} * float_of_e4m3(static_cast<const uint8_t*>(p.x)[i]);
     return p.x_rows[row].low + double{p.x_rows[row].scale} * static_cast<const uint8_t*>(p.x)[i];
   };
+  const auto value = [&](int64_t at) {
+    if (!p.round_x) return double{number_at(p.x, w.type, at)};
+    return double{float_of_bf16(bf16_of_float(static_cast<const float*>(p.x)[at]))};
+  };
   const auto weight = [&](int64_t i) -> double {
     if (codes || floats) return rounded[static_cast<size_t>(i)];
     if (w.type == NumberType::kF16) return float_of_f16(f16_of_float(w.weight[i]));
@@ -55,8 +59,7 @@ void linear_ref(const LinearParams& p, const LinearWeights& w) {
         double s = w.bias ? w.bias[j] : 0.0;
         for (int64_t k = 0; k < w.k; ++k) {
           const int64_t at = b * p.batch_x + i * p.ldx + k;
-          s += (codes || floats ? code(b * p.rows + i, at) : double{number_at(p.x, w.type, at)}) *
-               weight(j * w.k + k);
+          s += (codes || floats ? code(b * p.rows + i, at) : value(at)) * weight(j * w.k + k);
         }
         if (p.accumulate) s += number_at(p.y, p.y_type, to);
         put_number(p.y, p.y_type, to, static_cast<float>(activated(p.act, s)));

@@ -262,3 +262,31 @@ TEST_CASE("linear in bf16 passes a NaN on to its row and to no other") {
     }
   }
 }
+
+TEST_CASE("linear that rounds f32 rows has the bytes of one that reads them as bf16") {
+  if (!test_device(1)->rounds_to_bf16()) return;
+  for (const Case& c : {Case{1, 7, 3}, Case{73, 40, 259, 0, 2}, Case{290, 31, 64, 3, 2}}) {
+    Problem strided(c, kVariants[4]);
+    strided.x[c.k / 2] = std::numeric_limits<float>::quiet_NaN();
+    Problem dense({c.rows, c.k, c.n, 0, c.batch}, kVariants[4]);
+    for (int64_t b = 0; b < c.batch; ++b) {
+      for (int64_t r = 0; r < c.rows; ++r)
+        std::copy_n(strided.x.data() + b * strided.xs.item + r * strided.xs.ld, c.k,
+                    dense.x.data() + b * dense.xs.item + r * dense.xs.ld);
+    }
+    const Floats expected = Bf16Run(dense, false).run(test_device(1));
+    for (int threads : {1, 3}) {
+      const auto device = test_device(threads);
+      auto packed = Linear::make(device, Bf16Run(dense, false).weights());
+      REQUIRE(packed.ok());
+      Floats y = dense.y;
+      LinearParams params = dense.params(y, packed.value().packed());
+      params.x = strided.x.data();
+      params.ldx = strided.xs.ld;
+      params.batch_x = strided.xs.item;
+      params.round_x = true;
+      REQUIRE(device->linear(params).ok());
+      CHECK(same_bytes(y, expected));
+    }
+  }
+}
