@@ -1,8 +1,8 @@
 // f32 products: a block of rows by a panel of columns in registers, over at most kDepth of k, then
 // the epilogue from the first-level cache.
 //
-// Why not oneDNN: 2.6 reaches 82 to 89 % of the peak of two Zen 4 cores in ViT-L's shapes, this 93
-// to 96 %, and rows of any stride cost nothing. Eight rows by three vectors need 11 loads for 24
+// Why not oneDNN: 2.6 reaches 82 to 89 % of the peak of two Zen 4 cores in ViT-L's shapes, this 88
+// to 94 %, and rows of any stride cost nothing. Eight rows by three vectors need 11 loads for 24
 // products; 14 by 2, which would stream less of the weights, needs 16 and is a quarter slower
 // there. A panel (192 KB at AVX-512) stays in the second-level cache while the tile's rows pass
 // over it.
