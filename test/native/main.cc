@@ -1,5 +1,6 @@
-// One program for every op test. ACD_CLIP_ISA picks the kernels, ACD_TEST_DEVICE the device; a
-// level that this machine lacks ends with 77, which CTest counts as skipped.
+// One program for every op test. ACD_CLIP_ISA picks the kernels, ACD_CLIP_BF16 who multiplies in
+// bf16, ACD_TEST_DEVICE the device; what this machine lacks ends with 77, which CTest counts as
+// skipped.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
@@ -16,12 +17,17 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", status.message().c_str());
     return 77;
   }
+  if (acd::bf16_by_onednn() && !acd::has_bf16()) {
+    std::fprintf(stderr, "no products in bf16: %s\n", acd::bf16_reason().c_str());
+    return 77;
+  }
   const char* device = acd::test::test_device_name();
   if (*device == 0) {
     std::fprintf(stderr, "ACD_TEST_DEVICE must be cpu or cuda-emulated\n");
     return 1;
   }
-  std::printf("device: %s, instruction set: %s\n", device, acd::isa_name(acd::current_isa()));
+  std::printf("device: %s, instruction set: %s%s\n", device, acd::isa_name(acd::current_isa()),
+              acd::bf16_by_onednn() ? ", bf16 by oneDNN" : "");
   doctest::Context context(argc, argv);
   if (std::strcmp(device, "cuda-emulated") == 0) {
     if (!acd::test::kCanEmulateCuda) return 77;

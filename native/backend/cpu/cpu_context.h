@@ -61,11 +61,6 @@ class CpuContext {
 // native/ops/<op>/<op>_cpu.cc
 PackedLinear pack_linear_cpu(CpuContext& cpu, const LinearWeights& w);
 void linear_cpu(CpuContext& cpu, const LinearParams& p);
-// Rows of f32 to dense rows of bf16, in front of a product in bf16, and the room they take there.
-void round_rows_cpu(const float* x, int64_t ldx, int64_t rows, int64_t k, uint16_t* y);
-inline size_t rounded_rows_bytes(int64_t rows, int64_t k) {
-  return (static_cast<size_t>(rows * k) * sizeof(uint16_t) + 63) / 64 * 64;
-}
 void layer_norm_cpu(CpuContext& cpu, const LayerNormParams& p);
 void attention_cpu(CpuContext& cpu, const AttentionParams& p);
 void patchify_cpu(CpuContext& cpu, const PatchifyParams& p);

@@ -1,5 +1,6 @@
 // oneDNN's matmul as a tile: one call computes some rows of a linear in bf16 on the calling thread.
-// The team of threads is ours; oneDNN never starts one.
+// For processors whose AMX it uses (isa.h, bf16_by_onednn). The team of threads is ours; oneDNN
+// never starts one.
 #pragma once
 
 #include <map>
@@ -15,9 +16,8 @@
 
 namespace acd {
 
-// Weights of one linear, in the layout that their type's products read: f32 see
-// ops/linear/linear_f32_isa.h, int8 see ops/linear/linear_vnni_isa.h, bf16 the layout that oneDNN
-// chose.
+// Weights of one linear, in the layout that their type's products read: see
+// ops/linear/linear_{f32,vnni,bf16}_isa.h; or, in bf16, the layout that oneDNN chose.
 struct PackedLinear {
   int64_t n;
   int64_t k;
@@ -25,8 +25,8 @@ struct PackedLinear {
   AlignedBytes weights;     // one block is large enough for huge pages
   FloatBuffer bias;         // empty: none, or among the scales
   FloatBuffer scales;       // int8 alone: [3, n rounded up to panels], see Int8Tile
-  dnnl::memory::desc desc;  // bf16 alone
-  dnnl::memory memory;      // the weights, as oneDNN is told of them
+  dnnl::memory::desc desc;  // oneDNN's alone, as is what follows
+  dnnl::memory memory;      // the weights, as it is told of them
   size_t bytes() const;
 };
 

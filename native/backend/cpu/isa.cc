@@ -13,6 +13,7 @@ struct Selection {
   Isa isa;
   bool forced = false;
   Status status;
+  bool bf16_by_onednn = false;
 };
 
 Isa detect() {
@@ -29,8 +30,8 @@ Isa detect() {
   return Isa::kBaseline;
 }
 
-Selection select() {
-  Selection s{detected_isa(), false, Status()};
+Selection select_level() {
+  Selection s{detected_isa(), false, Status(), false};
   const char* wish = std::getenv("ACD_CLIP_ISA");
   if (!wish || !*wish) return s;
   for (Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kAvx512Bf16}) {
@@ -56,6 +57,28 @@ Selection select() {
       std::string("Expected baseline, avx2, avx512, avx512_vnni or avx512_bf16 for ACD_CLIP_ISA "
                   "but received ") +
           wish);
+  return s;
+}
+
+// Whether its products in bf16 run on AMX. Every set of instructions has the bits of those below
+// it.
+bool onednn_has_amx() {
+  constexpr auto kAmx = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_amx);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kAmx) == kAmx;
+}
+
+Selection select() {
+  Selection s = select_level();
+  if (!s.status.ok()) return s;
+  const char* wish = std::getenv("ACD_CLIP_BF16");
+  if (!wish || !*wish) {
+    s.bf16_by_onednn = s.isa == Isa::kAvx512Bf16 && onednn_has_amx();
+  } else if (std::strcmp(wish, "onednn") == 0) {
+    s.bf16_by_onednn = true;
+  } else if (std::strcmp(wish, "own") != 0) {
+    s.status = Status(Code::kInvalidArg,
+                      std::string("Expected own or onednn for ACD_CLIP_BF16 but received ") + wish);
+  }
   return s;
 }
 
@@ -91,7 +114,10 @@ bool isa_forced() { return selection().forced; }
 
 bool has_bf16() { return current_isa() == Isa::kAvx512Bf16; }
 
+bool bf16_by_onednn() { return selection().bf16_by_onednn; }
+
 std::string bf16_reason() {
+  if (has_bf16() && bf16_by_onednn()) return "the processor multiplies bf16 (by oneDNN)";
   if (has_bf16()) return "the processor multiplies bf16 (AVX512-BF16)";
   if (detected_isa() == Isa::kAvx512Bf16)
     return std::string("ACD_CLIP_ISA=") + isa_name(current_isa()) + " does without AVX512-BF16";

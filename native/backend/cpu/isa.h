@@ -18,13 +18,15 @@ bool isa_forced();
 // Whether products of bf16 numbers run at this level, and why (not): a sentence without a stop.
 bool has_bf16();
 std::string bf16_reason();
+// Whether oneDNN makes them: where it uses AMX, unless ACD_CLIP_BF16 (own | onednn) says otherwise.
+bool bf16_by_onednn();
 // The same for products of 8-bit numbers.
 bool has_int8();
 std::string int8_reason();
 
 // Reads ACD_CLIP_ISA (baseline | avx2 | avx512 | avx512_vnni | avx512_bf16) on first use and tells
-// oneDNN, which must hear it before its first primitive. An unknown level, or one that this machine
-// lacks, is an error.
+// oneDNN, which must hear it before its first primitive, and ACD_CLIP_BF16. An unknown value, or a
+// level that this machine lacks, is an error.
 Status select_isa_from_environment();
 
 }  // namespace acd

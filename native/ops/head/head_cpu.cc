@@ -1,7 +1,9 @@
 #include <algorithm>
+#include <optional>
 
 #include "backend/cpu/isa.h"
 #include "ops/head/head_isa.h"
+#include "ops/linear/linear_bf16_cpu.h"
 #include "ops/linear/linear_f32_cpu.h"
 
 namespace acd {
@@ -14,36 +16,25 @@ void head_cpu(CpuContext& cpu, const HeadParams& p) {
   float* sums = CpuContext::shared_scratch(p.batch * tiles * p.width);
   std::fill_n(sums, p.batch * tiles * p.width, 0.0f);
   const int64_t last = p.tokens - (tiles - 1) * kTile;
-  // Compiled before the region starts.
-  std::shared_ptr<const Gemm::Tile> full_rows, last_rows;
-  size_t rounded_bytes = 0, scratch_bytes = 0;
+  std::optional<Bf16Rows> product;
   if (w.type == NumberType::kBf16) {
-    const auto compiled = [&](int64_t rows) {
-      return cpu.gemm().tile({rows, w.n, w.k, w.k, p.width, Activation::kNone, false,
-                              w.bias.size() > 0, NumberType::kF32},
-                             w);
-    };
-    full_rows = compiled(kTile);
-    last_rows = compiled(last);
-    rounded_bytes = rounded_rows_bytes(kTile, w.k);
-    scratch_bytes = std::max(full_rows->scratch_bytes, last_rows->scratch_bytes);
+    LinearParams rows{nullptr, p.ldh, p.weights, nullptr, p.width, 0};
+    rows.round_x = true;
+    product.emplace(cpu, rows, kTile, last);
   }
   const size_t y_bytes = static_cast<size_t>(kTile * p.width) * sizeof(float);
+  static_assert(kTile * sizeof(float) % 64 == 0, "what follows y is aligned");
   cpu.run(p.batch * tiles, [&](int64_t at) {
     const HeadParams item = head_item(p, at / tiles);
     const int64_t tile = at % tiles, first = tile * kTile;
-    const bool is_last = tile + 1 == tiles;
     const float* h = item.h + first * p.ldh;
-    const int64_t rows = is_last ? last : kTile;
-    uint8_t* scratch = cpu.scratch(rounded_bytes + y_bytes + scratch_bytes);
-    auto* y = reinterpret_cast<float*>(scratch + rounded_bytes);
-    if (full_rows) {
-      round_rows_cpu(h, p.ldh, rows, w.k, reinterpret_cast<uint16_t*>(scratch));
-      cpu.gemm().run(is_last ? *last_rows : *full_rows, w, scratch, y,
-                     scratch + rounded_bytes + y_bytes);
-    } else {
+    const int64_t rows = tile + 1 == tiles ? last : kTile;
+    uint8_t* scratch = cpu.scratch(y_bytes + (product ? product->scratch_bytes() : 0));
+    auto* y = reinterpret_cast<float*>(scratch);
+    if (product)
+      (*product)(h, rows, y, scratch + y_bytes);
+    else
       linear_f32_rows(w, h, p.ldh, rows, y, p.width);
-    }
     kernel(item, y, first, rows, sums + at * p.width);
   });
   for (int64_t i = 0; i < p.batch * p.width; ++i) {

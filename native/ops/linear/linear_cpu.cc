@@ -1,11 +1,11 @@
-// In bf16, tiles of at most 72 rows and all columns, each one oneDNN matmul on one thread; in int8,
-// 288 rows x 256 columns, each one call of our own kernel, those of one chunk of columns one after
-// the other so that its weights stay in the cache. f32 is in linear_f32_cpu.cc.
+// In int8, tiles of 288 rows x 256 columns, each one call of the kernel, those of one chunk of
+// columns one after the other so that its weights stay in the cache. The other types have files of
+// their own.
 #include <cmath>
 #include <cstring>
 
 #include "backend/cpu/cpu_context.h"
-#include "ops/linear/linear_bf16_isa.h"
+#include "ops/linear/linear_bf16_cpu.h"
 #include "ops/linear/linear_f32_cpu.h"
 #include "ops/linear/linear_vnni_isa.h"
 
@@ -89,55 +89,16 @@ void linear_int8(CpuContext&, const LinearParams&) { ACD_ASSERT(false); }
 
 }  // namespace
 
-void round_rows_cpu(const float* x, int64_t ldx, int64_t rows, int64_t k, uint16_t* y) {
-#if defined(ACD_HAVE_avx512_bf16)
-  avx512_bf16::round_rows(x, ldx, rows, k, y);
-#else
-  static_cast<void>(x), static_cast<void>(ldx), static_cast<void>(rows), static_cast<void>(k);
-  static_cast<void>(y);
-  ACD_ASSERT(false);
-#endif
-}
-
 PackedLinear pack_linear_cpu(CpuContext& cpu, const LinearWeights& w) {
   if (w.type == NumberType::kF32) return pack_f32(cpu, w);
-  if (w.type == NumberType::kInt8) return pack_int8(cpu, w);
-  PackedLinear packed = cpu.gemm().layout(w);
-  cpu.run(Gemm::pieces(packed), [&](int64_t i) { cpu.gemm().pack_piece(w, packed, i); });
-  return packed;
+  return w.type == NumberType::kInt8 ? pack_int8(cpu, w) : pack_bf16(cpu, w);
 }
 
 void linear_cpu(CpuContext& cpu, const LinearParams& p) {
   if (p.rows == 0) return;
-  const PackedLinear& w = *p.weights;
-  if (w.type == NumberType::kF32) return linear_f32(cpu, p);
-  if (w.type == NumberType::kInt8) return linear_int8(cpu, p);
-  const RowTiles rows(p.rows, Gemm::kTileRows);
-  const auto compiled = [&](int64_t height) {
-    return cpu.gemm().tile({height, w.n, w.k, p.round_x ? w.k : p.ldx, p.ldy, p.act, p.accumulate,
-                            w.bias.size() > 0, p.y_type},
-                           w);
-  };
-  const std::shared_ptr<const Gemm::Tile> kinds[2] = {compiled(rows.height),
-                                                      compiled(rows.size(rows.count - 1))};
-  const auto* x = static_cast<const uint8_t*>(p.x);
-  auto* y = static_cast<uint8_t*>(p.y);
-  const auto x_bytes = static_cast<int64_t>(bytes_of(p.round_x ? NumberType::kF32 : w.type));
-  const size_t rounded_bytes = p.round_x ? rounded_rows_bytes(rows.height, w.k) : 0;
-  const auto y_bytes = static_cast<int64_t>(bytes_of(p.y_type));
-  cpu.run(p.batch * rows.count, [&](int64_t index) {
-    const int64_t row = index % rows.count, item = index / rows.count;
-    const Gemm::Tile& tile = *kinds[row + 1 == rows.count];
-    const uint8_t* from = x + (item * p.batch_x + rows.begin(row) * p.ldx) * x_bytes;
-    uint8_t* scratch = cpu.scratch(rounded_bytes + tile.scratch_bytes);
-    if (p.round_x) {
-      round_rows_cpu(reinterpret_cast<const float*>(from), p.ldx, rows.size(row), w.k,
-                     reinterpret_cast<uint16_t*>(scratch));
-      from = scratch;
-    }
-    cpu.gemm().run(tile, w, from, y + (item * p.batch_y + rows.begin(row) * p.ldy) * y_bytes,
-                   scratch + rounded_bytes);
-  });
+  const NumberType type = p.weights->type;
+  if (type == NumberType::kF32) return linear_f32(cpu, p);
+  return type == NumberType::kInt8 ? linear_int8(cpu, p) : linear_bf16(cpu, p);
 }
 
 }  // namespace acd

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/half.h"
 #include "linear_cases.h"
 #include "op_test.h"
 #include "plain_f32.h"
@@ -218,6 +219,35 @@ TEST_CASE("linear in bf16 keeps its bound at every shape, activation and stride"
       const Problem p(c, v);
       Bf16Run(p, false).check(device);
       if (!v.accumulate) Bf16Run(p, true).check(device);
+    }
+  }
+}
+
+TEST_CASE("activations in bf16 keep their bound at every finite number and at NaN") {
+  if (!multiplies_bf16()) return;
+  const auto device = test_device(1);
+  for (const Variant& v : kVariants) {
+    if (v.bias || v.accumulate) continue;
+    for (Activation act : {Activation::kGelu, Activation::kQuickGelu, Activation::kLeakyRelu}) {
+      CAPTURE(static_cast<int>(act));
+      Problem p({65536, 1, 1}, v);
+      p.v.act = act;
+      p.weight[0] = 1.0f;
+      for (int64_t i = 0; i < p.x.size(); ++i) p.x[i] = float_of_bf16(static_cast<uint16_t>(i));
+      const Floats y = Bf16Run(p, false).run(device), narrow = Bf16Run(p, true).run(device);
+      int64_t wrong = 0;
+      for (int64_t i = 0; i < 65536; ++i) {
+        const double x = p.x[i], exact = activated(act, x);
+        // Subnormal numbers may count as zeros, which the floor allows.
+        const double allowed = 0x1p-20 * std::fabs(x) + 1e-30;
+        if (std::isnan(x))
+          wrong += !std::isnan(y[i]) + !std::isnan(narrow[i]);
+        else if (std::isfinite(x))
+          wrong +=
+              !(std::fabs(y[i] - exact) <= allowed) +
+              !(std::fabs(narrow[i] - exact) <= 1.01 * allowed + kRoundoffBf16 * std::fabs(exact));
+      }
+      CHECK(wrong == 0);
     }
   }
 }

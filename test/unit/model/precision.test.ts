@@ -19,8 +19,11 @@ async function specIn(precision: NativePrecision): Promise<ModelSpec> {
   return { files, tensors, config, precision, shareKey: '', threads: 1, queueLimit: 1 };
 }
 
-/** What a fresh process at another instruction-set level says of loading with each precision. */
-function atLevel(level: string, precisions: string[]): { precision?: string; told: string }[] {
+/** What a fresh process in another environment says of loading with each precision. */
+function inProcess(
+  settings: Record<string, string>,
+  precisions: string[],
+): { precision?: string; told: string }[] {
   const script = `
     require(${JSON.stringify(path.join(ROOT, 'test/lifecycle/register.cjs'))});
     const { AcdClip } = require(${JSON.stringify(path.join(ROOT, 'lib'))});
@@ -35,7 +38,7 @@ function atLevel(level: string, precisions: string[]): { precision?: string; tol
       }
       console.log(JSON.stringify(all));
     })();`;
-  const env = { ...process.env, ACD_CLIP_ISA: level };
+  const env = { ...process.env, ...settings };
   const child = spawnSync(process.execPath, ['-e', script, suite.file], {
     cwd: ROOT,
     env,
@@ -88,10 +91,19 @@ test('the addon refuses by itself what the processor lacks', async () => {
 });
 
 test('an instruction set without bf16 makes auto fp32 and bf16 an error that names it', () => {
-  const [auto, asked, plain] = atLevel('baseline', ['auto', 'bf16', 'fp32']);
+  const [auto, asked, plain] = inProcess({ ACD_CLIP_ISA: 'baseline' }, ['auto', 'bf16', 'fp32']);
   expect(auto).toEqual({ precision: 'fp32', told: expect.stringMatching(/^no bf16: .*baseline/) });
   expect(asked!.told).toMatch(/^ERR_ACD_UNSUPPORTED: Precision bf16 cannot be used on cpu: .+/);
   expect(plain).toEqual({ precision: 'fp32', told: 'asked for' });
+});
+
+whereBf16('who multiplies in bf16 can be chosen, and is told', () => {
+  const [own] = inProcess({ ACD_CLIP_BF16: 'own' }, ['auto']);
+  expect(own).toEqual({ precision: 'bf16', told: expect.stringContaining('AVX512-BF16') });
+  const [other] = inProcess({ ACD_CLIP_BF16: 'onednn' }, ['auto']);
+  expect(other).toEqual({ precision: 'bf16', told: expect.stringContaining('oneDNN') });
+  const [unknown] = inProcess({ ACD_CLIP_BF16: 'theirs' }, ['bf16']);
+  expect(unknown!.told).toMatch(/Expected own or onednn for ACD_CLIP_BF16 but received theirs/);
 });
 
 whereBf16('models of the same files in two precisions share no weights', async () => {
