@@ -48,7 +48,7 @@ struct Group {
   bool causal;
   float top[kRows][kLanes];  // maxima of scores
   float shift[kRows];
-  float sum[kRows][kLanes / 2];
+  float sum[kRows][kLanes];
 };
 
 inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
@@ -63,33 +63,71 @@ Layout layout_of(int64_t tokens, void* scratch) {
   return l;
 }
 
-// 16 keys as columns: to[i][key] = pair i of that key; keys beyond `count` are zero.
-inline void transpose_keys(const uint16_t* k, int64_t stride, int64_t count, uint32_t* to) {
-  for (int64_t key = 0; key < kLanes; ++key) {
-    uint32_t row[kPairs] = {};
-    if (key < count) memcpy(row, k + key * stride, sizeof row);
-    for (int i = 0; i < kPairs; ++i) to[i * kPanel + key] = row[i];
+// rows[i][j] = what rows[j][i] was.
+inline void transpose(__m512i (&rows)[kLanes]) {
+  __m512i pairs[kLanes], fours[kLanes];
+#pragma GCC unroll 8
+  for (int i = 0; i < kLanes; i += 2) {
+    pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+    pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kLanes; i += 4) {
+    fours[i] = _mm512_unpacklo_epi64(pairs[i], pairs[i + 2]);
+    fours[i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[i + 2]);
+    fours[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
+    fours[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
+  }
+  // fours[4 a + b] has column 4 c + b of rows 4 a to 4 a + 3 in its quarter c.
+#pragma GCC unroll 4
+  for (int b = 0; b < 4; ++b) {
+    const __m512i low = _mm512_shuffle_i32x4(fours[b], fours[4 + b], 0x88);
+    const __m512i high = _mm512_shuffle_i32x4(fours[8 + b], fours[12 + b], 0x88);
+    const __m512i low_odd = _mm512_shuffle_i32x4(fours[b], fours[4 + b], 0xdd);
+    const __m512i high_odd = _mm512_shuffle_i32x4(fours[8 + b], fours[12 + b], 0xdd);
+    rows[b] = _mm512_shuffle_i32x4(low, high, 0x88);
+    rows[4 + b] = _mm512_shuffle_i32x4(low_odd, high_odd, 0x88);
+    rows[8 + b] = _mm512_shuffle_i32x4(low, high, 0xdd);
+    rows[12 + b] = _mm512_shuffle_i32x4(low_odd, high_odd, 0xdd);
   }
 }
 
-void pack_keys(const uint16_t* k, int64_t stride, int64_t tokens, const Layout& l) {
+// 16 keys as columns: to[i][key] = pair i of that key; keys beyond `count` are zero.
+inline void transpose_keys(const uint16_t* k, int64_t stride, int64_t count, uint32_t* to) {
+  for (int half = 0; half < kPairs; half += kLanes) {
+    __m512i rows[kLanes];
+#pragma GCC unroll 16
+    for (int key = 0; key < kLanes; ++key) {
+      rows[key] =
+          key < count ? _mm512_loadu_si512(k + key * stride + 2 * half) : _mm512_setzero_si512();
+    }
+    transpose(rows);
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) _mm512_storeu_si512(to + (half + i) * kPanel, rows[i]);
+  }
+}
+
+// Two rows interleaved: to[d] = the pair of their d.
+inline void interleave_values(const uint16_t* v, const uint16_t* partner, uint32_t* to) {
+  for (int d = 0; d < kD; d += kLanes) {
+    const auto load16 = [&](const uint16_t* row) {
+      return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + d)));
+    };
+    __m512i pair = load16(v);
+    if (partner) pair = _mm512_or_si512(pair, _mm512_slli_epi32(load16(partner), 16));
+    _mm512_storeu_si512(to + d, pair);
+  }
+}
+
+// The partner of an odd last token is zero.
+void pack_keys_values(const uint16_t* k, const uint16_t* v, int64_t stride, int64_t tokens,
+                      const Layout& l) {
   for (int64_t t = 0; t < l.padded; t += kLanes) {
     transpose_keys(k + t * stride, stride, tokens - t,
                    l.k + t / kPanel * kPanel * kPairs + t % kPanel);
-  }
-}
-
-// Pairs of rows interleaved; the partner of an odd last token is zero.
-void pack_values(const uint16_t* v, int64_t stride, int64_t tokens, const Layout& l) {
-  for (int64_t t = 0; t < tokens; t += 2) {
-    for (int d = 0; d < kD; d += kLanes) {
-      const auto load16 = [&](int64_t token) {
-        return _mm512_cvtepu16_epi32(
-            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(v + token * stride + d)));
-      };
-      __m512i pair = load16(t);
-      if (t + 1 < tokens) pair = _mm512_or_si512(pair, _mm512_slli_epi32(load16(t + 1), 16));
-      _mm512_storeu_si512(l.v + t / 2 * kD + d, pair);
+    for (int64_t i = t; i < tokens && i < t + kLanes; i += 2) {
+      interleave_values(v + i * stride, i + 1 < tokens ? v + (i + 1) * stride : nullptr,
+                        l.v + i / 2 * kD);
     }
   }
 }
@@ -118,24 +156,36 @@ inline void multiply(__m512 (&acc)[kRows][Vecs], const uint32_t* rows, int64_t r
   }
 }
 
-// (bits of 2^(i / 16)) - (i << 19): see exp2_of.
+// The bits of c 2^(i / 16), less i << 19, for the three c of 1 + 0.69318783 f + 0.24022807 f^2:
+// see exp2_of.
 alignas(64) constexpr uint32_t kPowers[kLanes] = {
     0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3, 0x3f7837f0, 0x3f76f532, 0x3f75fed7, 0x3f75583f,
     0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c, 0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d};
+alignas(64) constexpr uint32_t kSlopes[kLanes] = {
+    0x3f3174c2, 0x3f315010, 0x3f318469, 0x3f3215c1, 0x3f330834, 0x3f34600f, 0x3f3621cf, 0x3f385226,
+    0x3f3af5f7, 0x3f3b0930, 0x3f38d65c, 0x3f36e54a, 0x3f3538e1, 0x3f33d42d, 0x3f32ba5b, 0x3f31eeba};
+alignas(64) constexpr uint32_t kBends[kLanes] = {
+    0x3e75fe59, 0x3e78713b, 0x3e762102, 0x3e74113c, 0x3e7244c5, 0x3e70be98, 0x3e6f81d0, 0x3e6e91ae,
+    0x3e6df197, 0x3e6da515, 0x3e6dafdc, 0x3e6e15ca, 0x3e6edae7, 0x3e70036b, 0x3e7193bb, 0x3e739071};
 
-// 2^x for x < 100, relative error below 1e-6; below -125 it is 2^-125. The nearest sixteenth is
+inline __m512 power_of(const uint32_t* table, __m512i n, __m512i exponent) {
+  return _mm512_castsi512_ps(
+      _mm512_add_epi32(_mm512_permutexvar_epi32(n, _mm512_load_si512(table)), exponent));
+}
+
+// 2^x for x < 100, relative error below 1e-6; below -120 it is 2^-120. The nearest sixteenth is
 // exact: its fraction comes from a table, its integer goes to the exponent, in one addition. A
-// parabola has the rest. Little of this is on the ports that multiply.
+// parabola has the rest, whose coefficients are multiplied with that power by the same tables: all
+// but two operations stay off the ports that multiply.
 inline __m512 exp2_of(__m512 x) {
-  x = _mm512_max_ps(_mm512_set1_ps(-125.0f), x);           // in this order a NaN stays one
+  x = _mm512_max_ps(_mm512_set1_ps(-120.0f), x);           // in this order a NaN stays one
   const __m512 to_sixteenths = _mm512_set1_ps(786432.0f);  // 1.5 * 2^19
   const __m512 shifted = _mm512_add_ps(x, to_sixteenths);
   const __m512 f = _mm512_sub_ps(x, _mm512_sub_ps(shifted, to_sixteenths));
-  const __m512i n = _mm512_castps_si512(shifted);
-  const __m512i power = _mm512_permutexvar_epi32(n, _mm512_load_si512(kPowers));
-  const __m512 near = _mm512_castsi512_ps(_mm512_add_epi32(power, _mm512_slli_epi32(n, 19)));
-  const __m512 slope = _mm512_fmadd_ps(f, _mm512_set1_ps(0.24022807f), _mm512_set1_ps(0.69318783f));
-  return _mm512_fmadd_ps(_mm512_mul_ps(near, f), slope, near);
+  const __m512i n = _mm512_castps_si512(shifted), exponent = _mm512_slli_epi32(n, 19);
+  const __m512 slope =
+      _mm512_fmadd_ps(f, power_of(kBends, n, exponent), power_of(kSlopes, n, exponent));
+  return _mm512_fmadd_ps(f, slope, power_of(kPowers, n, exponent));
 }
 
 inline __mmask16 first_lanes(int64_t n) {
@@ -147,7 +197,8 @@ inline int64_t seen_by(const Group& g, int64_t r) {
   return seen < g.keys ? seen : g.keys;
 }
 
-// s[r][0..16 Vecs) = q_r . keys; top[r] becomes the larger of itself and them, when asked.
+// s[r][0..16 Vecs) = q_r . keys, scaled; top[r] becomes the larger of itself and them, when asked.
+// A plain store of a sum would keep a multiplier waiting for as long as the scaling takes.
 template <int Vecs, bool Top>
 inline void score_panel(const uint32_t* q, const uint32_t* panel, int64_t c, Group& g) {
   __m512 acc[kRows][Vecs] = {};
@@ -155,7 +206,10 @@ inline void score_panel(const uint32_t* q, const uint32_t* panel, int64_t c, Gro
 #pragma GCC unroll 6
   for (int r = 0; r < kRows; ++r) {
     float* s = g.s + r * g.stride + c;
-    for (int j = 0; j < Vecs; ++j) _mm512_storeu_ps(s + j * kLanes, acc[r][j]);
+    for (int j = 0; j < Vecs; ++j) {
+      acc[r][j] = _mm512_mul_ps(acc[r][j], _mm512_set1_ps(kScale));
+      _mm512_storeu_ps(s + j * kLanes, acc[r][j]);
+    }
     if (!Top) continue;
     __m512 top = _mm512_loadu_ps(g.top[r]);
     for (int j = 0; j < Vecs; ++j) top = _mm512_max_ps(top, acc[r][j]);
@@ -163,12 +217,12 @@ inline void score_panel(const uint32_t* q, const uint32_t* panel, int64_t c, Gro
   }
 }
 
-// Scores of a group, and the shift of every row: its largest score as a power of two.
+// Scores of a group, and the shift of every row: its largest score.
 void score(const Layout& l, Group& g) {
   const __m512 low = _mm512_set1_ps(-__builtin_inff());
   for (int r = 0; r < kRows; ++r) {
     _mm512_storeu_ps(g.top[r], low);
-    _mm256_storeu_ps(g.sum[r], _mm256_setzero_ps());
+    _mm512_storeu_ps(g.sum[r], _mm512_setzero_ps());
   }
   int64_t c = 0;
   for (; c + kPanel <= g.seen; c += kPanel) score_panel<kVecs, true>(l.q, l.k + c * kPairs, c, g);
@@ -191,30 +245,29 @@ void score(const Layout& l, Group& g) {
       const __mmask16 seen = first_lanes(seen_by(g, r) - i);
       top = _mm512_max_ps(top, _mm512_mask_loadu_ps(low, seen, g.s + r * g.stride + i));
     }
-    g.shift[r] = _mm512_reduce_max_ps(top) * kScale;
+    g.shift[r] = _mm512_reduce_max_ps(top);
   }
 }
 
 // 16 weights of a row in place of its scores, of which it sees the first `seen`; sum += them.
 template <bool Masked>
-inline __m256 weigh(Group& g, int r, int64_t key, int64_t seen, __m256 sum) {
+inline __m512 weigh(Group& g, int r, int64_t key, int64_t seen, __m512 sum) {
   float* s = g.s + r * g.stride;
-  __m512 w = exp2_of(_mm512_fmsub_ps(_mm512_loadu_ps(s + key), _mm512_set1_ps(kScale),
-                                     _mm512_set1_ps(g.shift[r])));
+  __m512 w = exp2_of(_mm512_sub_ps(_mm512_loadu_ps(s + key), _mm512_set1_ps(g.shift[r])));
   if (Masked) w = _mm512_maskz_mov_ps(first_lanes(seen), w);
-  const __m256bh half = _mm512_cvtneps_pbh(w);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(reinterpret_cast<uint16_t*>(s) + key),
-                      reinterpret_cast<__m256i>(half));
-  return _mm256_dpbf16_ps(sum, half, reinterpret_cast<__m256bh>(_mm256_set1_epi32(0x3f803f80)));
+  const auto half = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(w));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(reinterpret_cast<uint16_t*>(s) + key), half);
+  const __m512i wide = _mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
+  return _mm512_add_ps(sum, _mm512_castsi512_ps(wide));
 }
 
 // The weights from key `first` on.
 void weigh_rest(Group& g, int64_t first) {
   for (int r = 0; r < kRows; ++r) {
     const int64_t seen = seen_by(g, r);
-    __m256 sum = _mm256_loadu_ps(g.sum[r]);
+    __m512 sum = _mm512_loadu_ps(g.sum[r]);
     for (int64_t i = first; i < g.keys; i += kLanes) sum = weigh<true>(g, r, i, seen - i, sum);
-    _mm256_storeu_ps(g.sum[r], sum);
+    _mm512_storeu_ps(g.sum[r], sum);
   }
 }
 
@@ -230,23 +283,22 @@ void add_values(const Layout& l, const Group& g, Group* next, uint16_t* out, int
     constexpr int kSteps = kPanel / 2 / kRows;
     int64_t pair = c / 2;
     for (int r = 0; r < kRows; ++r) {
-      __m256 sum = _mm256_loadu_ps(next->sum[r]);
+      __m512 sum = _mm512_loadu_ps(next->sum[r]);
 #pragma GCC unroll 5
       for (int j = 0; j < kSteps; ++j, ++pair) {
         multiply<kVecs>(acc, weights + pair, g.stride, l.v + pair * kD, 1);
         if (j < kVecs) sum = weigh<false>(*next, r, c + j * kLanes, 0, sum);
       }
-      _mm256_storeu_ps(next->sum[r], sum);
+      _mm512_storeu_ps(next->sum[r], sum);
     }
     multiply<kVecs>(acc, weights + pair, g.stride, l.v + pair * kD, (c + kPanel) / 2 - pair);
   }
+  if (next) weigh_rest(*next, full);
   multiply<kVecs>(acc, weights + full / 2, g.stride, l.v + full / 2 * kD,
                   (g.keys + 1) / 2 - full / 2);
-  if (next) weigh_rest(*next, full);
   for (int64_t r = 0; r < kRows; ++r) {
     if (r >= g.rows) break;
-    float sum = 0;
-    for (float lane : g.sum[r]) sum += lane;
+    const float sum = _mm512_reduce_add_ps(_mm512_loadu_ps(g.sum[r]));
     const __m512 inverse = _mm512_set1_ps(1.0f / sum);
     for (int j = 0; j < kVecs; ++j) {
       const __m256bh half = _mm512_cvtneps_pbh(_mm512_mul_ps(acc[r][j], inverse));
@@ -279,8 +331,7 @@ void attention_head(const AttentionParams& p, int64_t item, int64_t head, int64_
   const uint16_t* q = static_cast<const uint16_t*>(p.qkv) + item * p.tokens * stride + head * kD;
   uint16_t* out = static_cast<uint16_t*>(p.out) + item * p.tokens * width + head * kD;
   const Layout l = layout_of(p.tokens, scratch);
-  pack_keys(q + width, stride, p.tokens, l);
-  pack_values(q + 2 * width, stride, p.tokens, l);
+  pack_keys_values(q + width, q + 2 * width, stride, p.tokens, l);
   Group groups[2];
   Group* before = nullptr;
   for (int64_t row = row_begin; row < row_end; row += kRows) {
