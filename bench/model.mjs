@@ -202,7 +202,7 @@ function report() {
   }
   console.log(
     '\nof peak: the operations that the graph needs, over the whole time, against the peak of the precision. In the\n' +
-      'profiles: against the peak of what the stage multiplies with (int8 attention: bf16), or of copying.\n' +
+      'profiles: against the peak of what the stage multiplies with (int8 attention: int8 and bf16), or of copying.\n' +
       'p99 of few pictures is their maximum. peak GiB: VmHWM, pages of the mapped file included.',
   );
   const all = { machine: here, peaks: ceilings, othersShare: others, models };
@@ -215,7 +215,7 @@ function profileTable({ precision, profile, profileMs }, ceilings) {
     profile.map((s) => {
       const rate = (work) => (work > 0 ? work / (s.ms / 1000) : undefined);
       const [gflops, gbs] = [rate(s.gflop), rate(s.gbytes)];
-      const ceiling = ceilings[ceilingOf(s.kind, precision)]?.median;
+      const ceiling = ceilingOf(s.kind, precision, ceilings);
       return [
         s.name,
         s.calls,

@@ -80,10 +80,13 @@ export function modelGflop(c) {
   return (patches + c.visionLayers * layer + c.groups * group) / 1e9;
 }
 
-/** The peak that bounds a stage of a model in `precision`, by bench/lib/peaks.mjs's names. */
-export function ceilingOf(kind, precision) {
-  if (kind === 'memory') return 'copy';
-  // An int8 model's attention multiplies what no weight scales: bf16.
-  if (kind === 'attention' && precision === 'int8') return 'bf16';
-  return precision;
+/** The one of `peaks` (of bench/lib/peaks.mjs) that bounds a stage of a model in `precision`, if it was measured. */
+export function ceilingOf(kind, precision, peaks) {
+  if (kind === 'memory') return peaks.copy?.median;
+  if (kind === 'attention' && precision === 'int8') {
+    // Half of the operations are q k^T, in int8, half the weighted sums of v, in bf16.
+    const halves = [peaks.int8?.median, peaks.bf16?.median];
+    return halves.every(Boolean) ? 2 / (1 / halves[0] + 1 / halves[1]) : undefined;
+  }
+  return peaks[precision]?.median;
 }

@@ -205,8 +205,10 @@ Status run_block(const Device& device, const Block& block, const TowerActivation
   ACD_RETURN_IF_ERROR(norm(block.ln_1, block.qkv));
   ACD_RETURN_IF_ERROR(
       inner(linear(block.qkv, a.norm.data(), width, qkv, 3 * width), Activation::kNone));
-  ACD_RETURN_IF_ERROR(
-      device.attention({qkv, attended, items, tokens, width / kHeadWidth, causal, a.type}));
+  AttentionParams attention{qkv, attended, items, tokens, width / kHeadWidth, causal, a.type};
+  attention.int8_scores =
+      block.qkv.type() == NumberType::kInt8 && a.type == NumberType::kBf16 && !causal;
+  ACD_RETURN_IF_ERROR(device.attention(attention));
   ACD_RETURN_IF_ERROR(quantize(attended, width, block.out_proj, Activation::kNone));
   ACD_RETURN_IF_ERROR(residual(linear(block.out_proj, attended, width, a.x.data(), width)));
   ACD_RETURN_IF_ERROR(norm(block.ln_2, block.c_fc));

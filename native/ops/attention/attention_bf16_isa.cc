@@ -9,12 +9,16 @@
 // two groups lie in L2; no T x T matrix exists. The weights are summed after they were rounded, so
 // an output is a weighted mean of values and nothing else.
 //
+// With int8_scores q and k become 8-bit codes as they are copied, vpdpbusd multiplies four a lane,
+// and everything from the scores on is the same.
+//
 // A row's result does not depend on which rows share its group: every row sees the same operations
 // in the same order.
 #include <immintrin.h>
 
 #include "backend/cpu/simd.h"
 #include "ops/attention/attention_isa.h"
+#include "ops/attention/attention_pack_isa.h"
 
 namespace acd {
 namespace ACD_ISA {
@@ -31,10 +35,14 @@ constexpr float kScale = 0.125f * 1.44269504f;  // of scores, for weights as pow
 
 struct Layout {
   int64_t padded;  // tokens rounded up to panels
-  uint32_t* k;     // [padded / kPanel][kPairs][kPanel]
+  uint32_t* k;     // [padded / kPanel][kPairs][kPanel]; of codes [padded / kPanel][16][kPanel]
   uint32_t* v;     // [padded / 2][kD]
-  uint32_t* q;     // [kRows][kPairs]
+  uint32_t* q;     // [kRows][kPairs]; of codes [kRows][16]
   float* s;        // [2][kRows][padded + kGap]; a row's weights replace its scores from the left
+  // Of codes alone.
+  int32_t* zeros;  // [padded], what belongs to every sum of codes because a query's 0 is 128
+  float* k_step;   // [padded / kPanel]
+  float* q_step;   // [kRows]
 };
 
 // kRows queries on their way: at first s holds their scores, then their weights.
@@ -60,36 +68,10 @@ Layout layout_of(int64_t tokens, void* scratch) {
   l.v = l.k + l.padded * kPairs;
   l.q = l.v + l.padded / 2 * kD;
   l.s = reinterpret_cast<float*>(l.q + kRows * kPairs);
+  l.zeros = reinterpret_cast<int32_t*>(l.s + 2 * kRows * (l.padded + kGap));
+  l.k_step = reinterpret_cast<float*>(l.zeros + l.padded);
+  l.q_step = l.k_step + l.padded / kPanel;
   return l;
-}
-
-// rows[i][j] = what rows[j][i] was.
-inline void transpose(__m512i (&rows)[kLanes]) {
-  __m512i pairs[kLanes], fours[kLanes];
-#pragma GCC unroll 8
-  for (int i = 0; i < kLanes; i += 2) {
-    pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
-    pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
-  }
-#pragma GCC unroll 8
-  for (int i = 0; i < kLanes; i += 4) {
-    fours[i] = _mm512_unpacklo_epi64(pairs[i], pairs[i + 2]);
-    fours[i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[i + 2]);
-    fours[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
-    fours[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
-  }
-  // fours[4 a + b] has column 4 c + b of rows 4 a to 4 a + 3 in its quarter c.
-#pragma GCC unroll 4
-  for (int b = 0; b < 4; ++b) {
-    const __m512i low = _mm512_shuffle_i32x4(fours[b], fours[4 + b], 0x88);
-    const __m512i high = _mm512_shuffle_i32x4(fours[8 + b], fours[12 + b], 0x88);
-    const __m512i low_odd = _mm512_shuffle_i32x4(fours[b], fours[4 + b], 0xdd);
-    const __m512i high_odd = _mm512_shuffle_i32x4(fours[8 + b], fours[12 + b], 0xdd);
-    rows[b] = _mm512_shuffle_i32x4(low, high, 0x88);
-    rows[4 + b] = _mm512_shuffle_i32x4(low_odd, high_odd, 0x88);
-    rows[8 + b] = _mm512_shuffle_i32x4(low, high, 0xdd);
-    rows[12 + b] = _mm512_shuffle_i32x4(low_odd, high_odd, 0xdd);
-  }
 }
 
 // 16 keys as columns: to[i][key] = pair i of that key; keys beyond `count` are zero.
@@ -119,16 +101,28 @@ inline void interleave_values(const uint16_t* v, const uint16_t* partner, uint32
   }
 }
 
-// The partner of an odd last token is zero.
-void pack_keys_values(const uint16_t* k, const uint16_t* v, int64_t stride, int64_t tokens,
-                      const Layout& l) {
+template <bool kInt8>
+void pack_keys(const uint16_t* k, int64_t stride, int64_t tokens, const Layout& l) {
+  if (kInt8) {
+    const KeyMean mean(k, stride, tokens);
+    for (int64_t t = 0; t < tokens; t += kPanel) {
+      const int64_t count = tokens - t < kPanel ? tokens - t : kPanel;
+      l.k_step[t / kPanel] =
+          code_keys(k + t * stride, stride, count, kPanel, mean, l.k + t * kHeadFours, l.zeros + t);
+    }
+    return;
+  }
   for (int64_t t = 0; t < l.padded; t += kLanes) {
     transpose_keys(k + t * stride, stride, tokens - t,
                    l.k + t / kPanel * kPanel * kPairs + t % kPanel);
-    for (int64_t i = t; i < tokens && i < t + kLanes; i += 2) {
-      interleave_values(v + i * stride, i + 1 < tokens ? v + (i + 1) * stride : nullptr,
-                        l.v + i / 2 * kD);
-    }
+  }
+}
+
+// The partner of an odd last token is zero.
+void pack_values(const uint16_t* v, int64_t stride, int64_t tokens, const Layout& l) {
+  for (int64_t t = 0; t < tokens; t += 2) {
+    interleave_values(v + t * stride, t + 1 < tokens ? v + (t + 1) * stride : nullptr,
+                      l.v + t / 2 * kD);
   }
 }
 
@@ -197,27 +191,62 @@ inline int64_t seen_by(const Group& g, int64_t r) {
   return seen < g.keys ? seen : g.keys;
 }
 
-// s[r][0..16 Vecs) = q_r . keys, scaled; top[r] becomes the larger of itself and them, when asked.
-// A plain store of a sum would keep a multiplier waiting for as long as the scaling takes.
+// A row's scores from key c on: its sums, scaled; top[r] becomes the larger of itself and them,
+// when asked. A plain store of a sum would keep the multipliers waiting for as long as the scaling
+// takes.
 template <int Vecs, bool Top>
-inline void score_panel(const uint32_t* q, const uint32_t* panel, int64_t c, Group& g) {
-  __m512 acc[kRows][Vecs] = {};
-  multiply<Vecs>(acc, q, kPairs, panel, kPairs);
+inline void keep_scores(const __m512 (&sums)[Vecs], float scale, int r, int64_t c, Group& g) {
+  __m512 top = _mm512_loadu_ps(g.top[r]);
+#pragma GCC unroll 4
+  for (int j = 0; j < Vecs; ++j) {
+    const __m512 score = _mm512_mul_ps(sums[j], _mm512_set1_ps(scale));
+    _mm512_storeu_ps(g.s + r * g.stride + c + j * kLanes, score);
+    top = _mm512_max_ps(top, score);
+  }
+  if (Top) _mm512_storeu_ps(g.top[r], top);
+}
+
+// Scores of a group with the keys from c on, of one panel.
+template <bool kInt8, int Vecs, bool Top>
+inline void score_panel(const Layout& l, int64_t c, Group& g) {
+  if constexpr (kInt8) {
+    const uint32_t* panel = l.k + c * kHeadFours;
+    VecI acc[kRows][Vecs] = {};  // as __m512i GCC 12 keeps them in memory
+    for (int64_t i = 0; i < kHeadFours; ++i) {
+      __m512i column[Vecs];
+#pragma GCC unroll 4
+      for (int j = 0; j < Vecs; ++j)
+        column[j] = _mm512_loadu_si512(panel + i * kPanel + j * kLanes);
 #pragma GCC unroll 6
-  for (int r = 0; r < kRows; ++r) {
-    float* s = g.s + r * g.stride + c;
-    for (int j = 0; j < Vecs; ++j) {
-      acc[r][j] = _mm512_mul_ps(acc[r][j], _mm512_set1_ps(kScale));
-      _mm512_storeu_ps(s + j * kLanes, acc[r][j]);
+      for (int r = 0; r < kRows; ++r) {
+        const __m512i row = _mm512_set1_epi32(static_cast<int>(l.q[r * kHeadFours + i]));
+#pragma GCC unroll 4
+        for (int j = 0; j < Vecs; ++j)
+          acc[r][j] = reinterpret_cast<VecI>(
+              _mm512_dpbusd_epi32(reinterpret_cast<__m512i>(acc[r][j]), row, column[j]));
+      }
     }
-    if (!Top) continue;
-    __m512 top = _mm512_loadu_ps(g.top[r]);
-    for (int j = 0; j < Vecs; ++j) top = _mm512_max_ps(top, acc[r][j]);
-    _mm512_storeu_ps(g.top[r], top);
+    const float step = kScale * l.k_step[c / kPanel];
+#pragma GCC unroll 6
+    for (int r = 0; r < kRows; ++r) {
+      __m512 sums[Vecs];
+#pragma GCC unroll 4
+      for (int j = 0; j < Vecs; ++j) {
+        const __m512i zero = _mm512_loadu_si512(l.zeros + c + j * kLanes);
+        sums[j] = _mm512_cvtepi32_ps(_mm512_add_epi32(reinterpret_cast<__m512i>(acc[r][j]), zero));
+      }
+      keep_scores<Vecs, Top>(sums, step * l.q_step[r], r, c, g);
+    }
+  } else {
+    __m512 acc[kRows][Vecs] = {};
+    multiply<Vecs>(acc, l.q, kPairs, l.k + c * kPairs, kPairs);
+#pragma GCC unroll 6
+    for (int r = 0; r < kRows; ++r) keep_scores<Vecs, Top>(acc[r], kScale, r, c, g);
   }
 }
 
 // Scores of a group, and the shift of every row: its largest score.
+template <bool kInt8>
 void score(const Layout& l, Group& g) {
   const __m512 low = _mm512_set1_ps(-__builtin_inff());
   for (int r = 0; r < kRows; ++r) {
@@ -225,19 +254,18 @@ void score(const Layout& l, Group& g) {
     _mm512_storeu_ps(g.sum[r], _mm512_setzero_ps());
   }
   int64_t c = 0;
-  for (; c + kPanel <= g.seen; c += kPanel) score_panel<kVecs, true>(l.q, l.k + c * kPairs, c, g);
+  for (; c + kPanel <= g.seen; c += kPanel) score_panel<kInt8, kVecs, true>(l, c, g);
   const int64_t full = c;
   for (; c < g.keys; c += kPanel) {
-    const uint32_t* panel = l.k + c * kPairs;
     const int64_t vecs = (g.keys - c + kLanes - 1) / kLanes;
     if (vecs >= 4)
-      score_panel<4, false>(l.q, panel, c, g);
+      score_panel<kInt8, 4, false>(l, c, g);
     else if (vecs == 3)
-      score_panel<3, false>(l.q, panel, c, g);
+      score_panel<kInt8, 3, false>(l, c, g);
     else if (vecs == 2)
-      score_panel<2, false>(l.q, panel, c, g);
+      score_panel<kInt8, 2, false>(l, c, g);
     else
-      score_panel<1, false>(l.q, panel, c, g);
+      score_panel<kInt8, 1, false>(l, c, g);
   }
   for (int r = 0; r < kRows; ++r) {
     __m512 top = _mm512_loadu_ps(g.top[r]);
@@ -309,29 +337,27 @@ void add_values(const Layout& l, const Group& g, Group* next, uint16_t* out, int
 }
 
 // Rows beyond the group's repeat its last one: they cost what they would as zeros.
+template <bool kInt8>
 void copy_queries(const uint16_t* q, int64_t stride, int64_t rows, const Layout& l) {
   for (int64_t r = 0; r < kRows; ++r) {
-    memcpy(l.q + r * kPairs, q + (r < rows ? r : rows - 1) * stride, kPairs * sizeof(uint32_t));
+    const uint16_t* row = q + (r < rows ? r : rows - 1) * stride;
+    if (kInt8)
+      l.q_step[r] = code_query(row, l.q + r * kHeadFours);
+    else
+      memcpy(l.q + r * kPairs, row, kPairs * sizeof(uint32_t));
   }
 }
 
-}  // namespace
-
-size_t attention_scratch_bytes(int64_t tokens) {
-  const int64_t padded = round_up(tokens, kPanel);
-  return static_cast<size_t>(padded * kPairs + padded / 2 * kD + kRows * kPairs +
-                             2 * kRows * (padded + kGap)) *
-         sizeof(uint32_t);
-}
-
-void attention_head(const AttentionParams& p, int64_t item, int64_t head, int64_t row_begin,
-                    int64_t row_end, void* scratch) {
+template <bool kInt8>
+void attend(const AttentionParams& p, int64_t item, int64_t head, int64_t row_begin,
+            int64_t row_end, void* scratch) {
   const int64_t width = p.heads * kD;
   const int64_t stride = 3 * width;
   const uint16_t* q = static_cast<const uint16_t*>(p.qkv) + item * p.tokens * stride + head * kD;
   uint16_t* out = static_cast<uint16_t*>(p.out) + item * p.tokens * width + head * kD;
   const Layout l = layout_of(p.tokens, scratch);
-  pack_keys_values(q + width, q + 2 * width, stride, p.tokens, l);
+  pack_keys<kInt8>(q + width, stride, p.tokens, l);
+  pack_values(q + 2 * width, stride, p.tokens, l);
   Group groups[2];
   Group* before = nullptr;
   for (int64_t row = row_begin; row < row_end; row += kRows) {
@@ -343,8 +369,8 @@ void attention_head(const AttentionParams& p, int64_t item, int64_t head, int64_
     g.causal = p.causal;
     g.keys = p.causal ? row + g.rows : p.tokens;
     g.seen = p.causal ? row + 1 : p.tokens;
-    copy_queries(q + row * stride, stride, g.rows, l);
-    score(l, g);
+    copy_queries<kInt8>(q + row * stride, stride, g.rows, l);
+    score<kInt8>(l, g);
     if (before)
       add_values(l, *before, &g, out, width);
     else
@@ -352,6 +378,21 @@ void attention_head(const AttentionParams& p, int64_t item, int64_t head, int64_
     before = &g;
   }
   if (before) add_values(l, *before, nullptr, out, width);
+}
+
+}  // namespace
+
+size_t attention_scratch_bytes(int64_t tokens) {
+  const int64_t padded = round_up(tokens, kPanel);
+  return static_cast<size_t>(padded * kPairs + padded / 2 * kD + kRows * kPairs +
+                             2 * kRows * (padded + kGap) + padded + padded / kPanel + kRows) *
+         sizeof(uint32_t);
+}
+
+void attention_head(const AttentionParams& p, int64_t item, int64_t head, int64_t row_begin,
+                    int64_t row_end, void* scratch) {
+  const auto kernel = p.int8_scores ? attend<true> : attend<false>;
+  kernel(p, item, head, row_begin, row_end, scratch);
 }
 
 }  // namespace ACD_ISA

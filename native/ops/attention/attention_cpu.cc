@@ -24,6 +24,7 @@ Kernel kernel_for(NumberType type) {
 }  // namespace
 
 void attention_cpu(CpuContext& cpu, const AttentionParams& p) {
+  ACD_ASSERT(!p.int8_scores || (p.type == NumberType::kBf16 && !p.causal));
   const Kernel kernel = kernel_for(p.type);
   const size_t scratch_bytes = kernel.scratch_bytes(p.tokens);
   // One tile a head, so that its keys are packed once; query rows are split only where there are

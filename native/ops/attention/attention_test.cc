@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "op_test.h"
@@ -37,7 +38,14 @@ struct Problem {
   Case c;
   int64_t width;
   Floats qkv;
+  bool int8_scores = false;
 };
+
+Problem with_int8_scores(const Case& c, bool int8_scores = true) {
+  Problem p(c);
+  p.int8_scores = int8_scores;
+  return p;
+}
 
 Floats run(const Device& device, const Problem& p) {
   Floats out = p.blank();
@@ -152,11 +160,15 @@ TEST_CASE("attention does not hide a NaN in a query, a key or a value") {
 // share (c) cancels. As sum p_j (v_j - o) = 0, the result is off by d / (1 - d) sum p_j |v_j - o|.
 // Both sums over T keys round in f32: 2 (T + 4) u sum p_j |v_j|. The output is rounded to bf16
 // once.
+//
+// With 8-bit scores q_d is off by half a step s of its token, k_d less the mean by half a step t of
+// its 64 tokens, so a score by e = (s sum |k_d| + t sum |q_d| + 64 s t / 2) / 2 / 8, and a weight
+// by e^e - 1.
 
 namespace {
 
 AttentionParams bf16_params(const Problem& p, const void* qkv, void* out) {
-  return {qkv, out, p.c.batch, p.c.tokens, p.c.heads, p.c.causal, NumberType::kBf16};
+  return {qkv, out, p.c.batch, p.c.tokens, p.c.heads, p.c.causal, NumberType::kBf16, p.int8_scores};
 }
 
 Bf16s run_bf16(const Device& device, const Problem& p) {
@@ -166,8 +178,54 @@ Bf16s run_bf16(const Device& device, const Problem& p) {
   return out;
 }
 
-// One row of one head: its exact output, and what it may be off by.
-void bf16_row(const Problem& p, const float* head, int64_t i, float* o, float* allowed) {
+// The keys of a head less their mean, [tokens, kHeadWidth], and the step of each.
+struct CentredKeys {
+  CentredKeys(const Problem& p, const float* head) : k(p.c.tokens * kHeadWidth) {
+    const int64_t stride = 3 * p.width, tokens = p.c.tokens;
+    for (int64_t d = 0; d < kHeadWidth; ++d) {
+      double mean = 0;
+      for (int64_t j = 0; j < tokens; ++j) mean += head[j * stride + p.width + d];
+      mean /= static_cast<double>(tokens);
+      for (int64_t j = 0; j < tokens; ++j)
+        k[j * kHeadWidth + d] = static_cast<float>(head[j * stride + p.width + d] - mean);
+    }
+    for (int64_t j = 0; j < tokens; ++j) {
+      double top = 0;
+      const int64_t panel = j / 64 * 64;
+      for (int64_t i = panel * kHeadWidth; i < std::min(tokens, panel + 64) * kHeadWidth; ++i)
+        top = std::max(top, double{std::fabs(k[i])});
+      step.push_back(top / 127);
+    }
+  }
+  // The most that a score of q is off by. A thousandth is for what rounds in f32 on the way.
+  double score_error(const float* q) const {
+    double top = 0, sum = 0, worst = 0;
+    for (int64_t d = 0; d < kHeadWidth; ++d) {
+      top = std::max(top, double{std::fabs(q[d])});
+      sum += std::fabs(q[d]);
+    }
+    for (size_t j = 0; j < step.size(); ++j) {
+      double keys = 0;
+      for (int64_t d = 0; d < kHeadWidth; ++d)
+        keys += std::fabs(k[static_cast<int64_t>(j) * kHeadWidth + d]);
+      const double s = top / 127, t = step[j];
+      worst = std::max(worst, (s * keys + t * sum + 64 * s * t / 2) / 16);
+    }
+    return 1.001 * worst;
+  }
+  Floats k;
+  std::vector<double> step;
+};
+
+struct Mode {
+  bool causal, int8_scores;
+};
+const Mode kModes[] = {{false, false}, {true, false}, {false, true}};
+
+// One row of one head: its exact output, and what it may be off by where a score is off by
+// `score_error`.
+void bf16_row(const Problem& p, const float* head, int64_t i, double score_error, float* o,
+              float* allowed) {
   const int64_t stride = 3 * p.width, keys = p.c.causal ? i + 1 : p.c.tokens;
   const float* q = head + i * stride;
   std::vector<double> weight(static_cast<size_t>(keys));
@@ -184,7 +242,8 @@ void bf16_row(const Problem& p, const float* head, int64_t i, float* o, float* a
     size = std::max(size, a / 8);
   }
   for (double& w : weight) total += w = std::exp(w - top);
-  const double off = kRoundoffBf16 + 3e-6 + 72 * kRoundoffF32 * size;
+  const double rounded = kRoundoffBf16 + 3e-6 + 72 * kRoundoffF32 * size;
+  const double off = rounded + (1 + rounded) * std::expm1(score_error);
   REQUIRE(off < 0.5);
   for (int64_t d = 0; d < kHeadWidth; ++d) {
     const float* v = head + 2 * p.width + d;
@@ -203,7 +262,8 @@ void bf16_row(const Problem& p, const float* head, int64_t i, float* o, float* a
   }
 }
 
-void check_bf16(const Device& device, const Problem& p) {
+// `exact_codes`: q and k are whole steps, so 8 bits lose nothing.
+void check_bf16(const Device& device, const Problem& p, bool exact_codes = false) {
   CAPTURE(p.c.tokens);
   CAPTURE(p.c.heads);
   const Floats exact = widened(rounded(p.qkv));
@@ -211,13 +271,20 @@ void check_bf16(const Device& device, const Problem& p) {
   for (int64_t b = 0; b < p.c.batch; ++b) {
     for (int64_t h = 0; h < p.c.heads; ++h) {
       const float* head = exact.data() + b * p.c.tokens * 3 * p.width + h * kHeadWidth;
+      const CentredKeys keys(p, head);
       for (int64_t i = 0; i < p.c.tokens; ++i) {
         const int64_t to = (b * p.c.tokens + i) * p.width + h * kHeadWidth;
-        bf16_row(p, head, i, expected.data() + to, allowed.data() + to);
+        const double error =
+            p.int8_scores && !exact_codes ? keys.score_error(head + i * 3 * p.width) : 0;
+        bf16_row(p, head, i, error, expected.data() + to, allowed.data() + to);
       }
     }
   }
-  check_within(p.c.causal ? "attention bf16 causal" : "attention bf16",
+  const char* scores =
+      exact_codes ? "attention bf16, exact 8-bit scores" : "attention bf16, 8-bit scores";
+  check_within(p.int8_scores ? scores
+               : p.c.causal  ? "attention bf16 causal"
+                             : "attention bf16",
                widened(run_bf16(device, p)), expected, allowed);
 }
 
@@ -240,6 +307,48 @@ TEST_CASE("attention in bf16 keeps its bound at every small number of tokens") {
   }
 }
 
+TEST_CASE("attention with 8-bit scores keeps its bound at every shape") {
+  if (!multiplies_bf16()) return;
+  const auto device = test_device(2);
+  for (const Case& c : kCases) {
+    if (!c.causal) check_bf16(*device, with_int8_scores(c));
+  }
+  for (int64_t tokens = 1; tokens <= 140; ++tokens)
+    check_bf16(*device, with_int8_scores({1, tokens, 1}));
+}
+
+TEST_CASE("attention with 8-bit scores loses nothing where queries and keys are whole steps") {
+  if (!multiplies_bf16()) return;
+  for (int64_t tokens : {2, 64, 130, 258}) {
+    Problem p = with_int8_scores({1, tokens, 1});
+    const auto whole = [](float f) { return std::round(31.0f * f) / 32; };  // noise is up to 2
+    for (int64_t t = 0; t < tokens; ++t) {
+      for (int64_t d = 0; d < kHeadWidth; ++d) {
+        p.q(t, d) = whole(p.q(t, d));
+        // Keys in pairs that cancel: their mean is 0.
+        p.k(t, d) = t % 2 == 0 ? whole(p.k(t, d)) : -p.k(t - 1, d);
+      }
+      p.q(t, t % kHeadWidth) = 127.0f / 32;
+      p.k(t, 7) = t % 2 == 0 ? 127.0f / 32 : -127.0f / 32;
+    }
+    check_bf16(*test_device(1), p, true);
+  }
+}
+
+TEST_CASE("attention with 8-bit scores does not see what all keys have in common") {
+  if (!multiplies_bf16()) return;
+  const auto device = test_device(1);
+  Problem p = with_int8_scores({1, 131, 1}), moved = p;
+  for (int64_t t = 0; t < 131; ++t) {
+    for (int64_t d = 0; d < kHeadWidth; ++d) {
+      p.k(t, d) = std::round(8 * p.k(t, d)) / 8;
+      moved.k(t, d) = p.k(t, d) + (d % 2 == 0 ? 8.0f : -8.0f);
+    }
+  }
+  const Floats before = widened(run_bf16(*device, p)), after = widened(run_bf16(*device, moved));
+  for (int64_t i = 0; i < before.size(); ++i) REQUIRE(std::fabs(before[i] - after[i]) <= 0.01f);
+}
+
 TEST_CASE("attention_ref in bf16 is the exact result, rounded once") {
   const Problem p({2, 65, 2, true});
   const Bf16s qkv = rounded(p.qkv);
@@ -254,8 +363,9 @@ TEST_CASE("attention_ref in bf16 is the exact result, rounded once") {
 
 TEST_CASE("attention in bf16 of huge logits stays between the smallest and largest value") {
   if (!multiplies_bf16()) return;
-  for (bool causal : {false, true}) {
-    Problem p({1, 131, 1, causal}, 1e4f);
+  for (const Mode& mode : kModes) {
+    Problem p({1, 131, 1, mode.causal}, 1e4f);
+    p.int8_scores = mode.int8_scores;
     for (int64_t t = 0; t < 131; ++t) {
       for (int64_t d = 0; d < kHeadWidth; ++d) p.v(t, d) *= 1e-4f;
     }
@@ -269,17 +379,22 @@ TEST_CASE("attention in bf16 of huge logits stays between the smallest and large
 TEST_CASE("attention in bf16 gives the same bytes on any threads, and alone as in a batch") {
   if (!multiplies_bf16()) return;
   for (const Case& c : {Case{1, 1370, 1}, Case{1, 577, 1, true}, Case{3, 65, 5}, Case{1, 3, 1}}) {
-    const Problem p(c);
-    check_same_bytes_on_any_threads([&](const Device& device) { return run_bf16(device, p); });
+    for (bool int8_scores : {false, true}) {
+      if (c.causal && int8_scores) continue;
+      const Problem p = with_int8_scores(c, int8_scores);
+      check_same_bytes_on_any_threads([&](const Device& device) { return run_bf16(device, p); });
+    }
   }
-  const Problem all({3, 77, 2, true});
-  const Bf16s together = run_bf16(*test_device(3), all);
-  const int64_t item = all.c.tokens * all.width;
-  for (int64_t b = 0; b < 3; ++b) {
-    Problem one({1, 77, 2, true});
-    std::copy_n(all.qkv.data() + b * 3 * item, 3 * item, one.qkv.data());
-    const Bf16s alone = run_bf16(*test_device(2), one);
-    CHECK(std::equal(alone.data(), alone.data() + item, together.data() + b * item));
+  for (const Mode& mode : kModes) {
+    const Problem all = with_int8_scores({3, 77, 2, mode.causal}, mode.int8_scores);
+    const Bf16s together = run_bf16(*test_device(3), all);
+    const int64_t item = all.c.tokens * all.width;
+    for (int64_t b = 0; b < 3; ++b) {
+      Problem one = with_int8_scores({1, 77, 2, mode.causal}, mode.int8_scores);
+      std::copy_n(all.qkv.data() + b * 3 * item, 3 * item, one.qkv.data());
+      const Bf16s alone = run_bf16(*test_device(2), one);
+      CHECK(std::equal(alone.data(), alone.data() + item, together.data() + b * item));
+    }
   }
 }
 
@@ -298,9 +413,11 @@ TEST_CASE("attention in bf16 does not hide a NaN in a query, a key or a value") 
   if (!multiplies_bf16()) return;
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const auto device = test_device(1);
-  for (int64_t at : {0, 37, 66}) {
+  for (const auto& [at, int8_scores] :
+       {std::pair{0, false}, {37, false}, {66, false}, {0, true}, {37, true}, {66, true}}) {
     CAPTURE(at);
-    Problem query({1, 67, 1}), key({1, 67, 1}), value({1, 67, 1});
+    CAPTURE(int8_scores);
+    Problem query = with_int8_scores({1, 67, 1}, int8_scores), key = query, value = query;
     query.q(at, 5) = nan;
     key.k(at, 5) = nan;
     value.v(at, 5) = nan;
