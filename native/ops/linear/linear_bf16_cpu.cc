@@ -87,21 +87,17 @@ void linear_own(CpuContext& cpu, const LinearParams& p) {
   const PackedLinear& w = *p.weights;
   const int64_t count = (p.rows + kTileRows - 1) / kTileRows;
   const int64_t height = round_up((p.rows + count - 1) / count, kRowStep);
-  const int64_t of_chunk = p.batch * count;
+  const int64_t chunks = (w.n + kTileColumns - 1) / kTileColumns;
   // Tiles of one chunk of columns follow each other, so that its weights stay in the cache.
-  cpu.run((w.n + kTileColumns - 1) / kTileColumns * of_chunk, [&](int64_t index) {
+  cpu.run(chunks * p.batch * count, [&](int64_t index) {
     const int64_t row = index % count * height, item = index / count % p.batch;
-    const int64_t n0 = index / of_chunk * kTileColumns, end = n0 + kTileColumns;
+    const int64_t n0 = index / count / p.batch * kTileColumns;
     if (row >= p.rows) return;
     Bf16Tile tile = tile_of(p, n0, std::min(kTileColumns, w.n - n0));
     tile.x = static_cast<const uint16_t*>(p.x) + item * p.batch_x + row * p.ldx;
     tile.rows = std::min(height, p.rows - row);
     const int64_t to = item * p.batch_y + row * p.ldy + n0;
     tile.y = static_cast<uint8_t*>(p.y) + to * static_cast<int64_t>(bytes_of(p.y_type));
-    // This thread's next tile: of this chunk, or of the next one when this one runs out.
-    const bool moves_on = index % of_chunk + cpu.threads() >= of_chunk;
-    if (!moves_on && tile.n >= kBf16Panel) tile.next = tile.weights;
-    if (moves_on && end + kBf16Panel <= w.n) tile.next = tile_of(p, end, kBf16Panel).weights;
     avx512_bf16::linear_bf16_tile(tile);
   });
 }

@@ -27,8 +27,7 @@ struct Bf16Tile {
   int64_t ldy;
   NumberType y_type;  // kF32 or kBf16
   Activation act;
-  bool accumulate;       // into f32
-  const uint16_t* next;  // a whole panel that this thread is likely to read after the tile, or null
+  bool accumulate;  // into f32
 };
 
 ACD_DECLARE_BF16(void linear_bf16_tile(const Bf16Tile& t))
