@@ -13,7 +13,7 @@ Stage stage_of(const char* op, const Params&) {
   return {op, 0, 0, 0};
 }
 Stage stage_of(const char* op, const LinearParams& p) {
-  return {op, p.batch * p.rows, p.ldx, p.ldy};
+  return {op, p.batch * p.rows, p.k ? p.k : p.ldx, p.n ? p.n : p.ldy};
 }
 Stage stage_of(const char* op, const AttentionParams& p) {
   return {op, p.tokens, p.heads, p.batch};

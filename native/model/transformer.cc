@@ -113,6 +113,14 @@ namespace {
 
 bool is_codes(NumberType type) { return type == NumberType::kInt8 || type == NumberType::kE4m3; }
 
+// Elements from one row of activations to the next, in front of a product. f32 rows of CLIP's
+// widths would lie a large power of two apart, which puts the rows that a product reads together on
+// the same few lines of a cache.
+int64_t stride_of(NumberType type, int64_t width) {
+  constexpr int64_t kClash = 512, kGap = 16;
+  return type == NumberType::kF32 && width % kClash == 0 ? width + kGap : width;
+}
+
 bool has(const BlockTypes& t, NumberType type) {
   return t.qkv == type || t.out_proj == type || t.c_fc == type || t.c_proj == type;
 }
@@ -122,14 +130,17 @@ bool has(const BlockTypes& t, NumberType type) {
 Result<TowerActivations> make_activations(const std::shared_ptr<Device>& device, int64_t items,
                                           int64_t tokens, int64_t width, NumberType type,
                                           const BlockTypes& products) {
-  const auto n = static_cast<size_t>(items * tokens * width);
+  const auto rows = static_cast<size_t>(items * tokens);
+  const size_t n = rows * static_cast<size_t>(width);
   TowerActivations a;
   a.type = type;
+  a.norm_stride = stride_of(type, width);
+  a.hidden_stride = stride_of(type, 4 * width);
   auto x = Floats::make(device, n);
   if (!x.ok()) return x.status();
-  auto norm = Bytes::make(device, n * bytes_of(a.type));
+  auto norm = Bytes::make(device, rows * static_cast<size_t>(a.norm_stride) * bytes_of(type));
   if (!norm.ok()) return norm.status();
-  auto hidden = Bytes::make(device, 4 * n * bytes_of(a.type));
+  auto hidden = Bytes::make(device, rows * static_cast<size_t>(a.hidden_stride) * bytes_of(type));
   if (!hidden.ok()) return hidden.status();
   a.x = std::move(x.value());
   a.norm = std::move(norm.value());
@@ -141,12 +152,12 @@ Result<TowerActivations> make_activations(const std::shared_ptr<Device>& device,
     a.codes = std::move(codes.value());
   }
   if (int8) {
-    auto rows = DeviceArray<RowScale>::make(device, static_cast<size_t>(items * tokens));
-    if (!rows.ok()) return rows.status();
-    a.code_rows = std::move(rows.value());
+    auto scales = DeviceArray<RowScale>::make(device, rows);
+    if (!scales.ok()) return scales.status();
+    a.code_rows = std::move(scales.value());
   }
   if (fp8) {
-    auto scales = Floats::make(device, static_cast<size_t>(items * tokens));
+    auto scales = Floats::make(device, rows);
     if (!scales.ok()) return scales.status();
     a.code_scales = std::move(scales.value());
   }
@@ -157,14 +168,22 @@ Status run_block(const Device& device, const Block& block, const TowerActivation
                  int64_t tokens, int64_t width, bool causal, Activation act) {
   const int64_t rows = items * tokens;
   // x is of type a.type; a linear in 8 bits takes what `norm` or `quantize` made of it instead.
-  const auto linear = [&](const Linear& weights, const void* x, int64_t k, void* y, int64_t n) {
+  struct Rows {
+    void* data;
+    int64_t width, stride;
+  };
+  const auto linear = [&](const Linear& weights, const Rows& x, const Rows& y) {
     const bool codes = is_codes(weights.type());
-    LinearParams p{codes ? a.codes.data() : x, k, weights.packed(), y, n, tokens};
+    const int64_t ldx = codes ? x.width : x.stride;
+    LinearParams p{
+        codes ? a.codes.data() : x.data, ldx, weights.packed(), y.data, y.stride, tokens};
     p.x_rows = a.code_rows.data();
     if (weights.type() == NumberType::kE4m3) p.x_scales = a.code_scales.data();
     p.batch = items;
-    p.batch_x = tokens * k;
-    p.batch_y = tokens * n;
+    p.batch_x = tokens * ldx;
+    p.batch_y = tokens * y.stride;
+    p.k = x.width;
+    p.n = y.width;
     return p;
   };
   const auto inner = [&](LinearParams p, Activation activation) {
@@ -177,22 +196,23 @@ Status run_block(const Device& device, const Block& block, const TowerActivation
     return device.linear(p);
   };
   const auto norm = [&](const NormWeights& w, const Linear& next) {
-    LayerNormParams p{a.x.data(), width, w.weight.data(), w.bias.data(), a.norm.data(), width,
-                      rows,       width};
+    LayerNormParams p{a.x.data(),    width,         w.weight.data(),
+                      w.bias.data(), a.norm.data(), a.norm_stride,
+                      rows,          width};
     p.y_type = a.type;
     if (is_codes(next.type())) {
       p.y = a.codes.data();
+      p.ldy = width;
       p.y_type = next.type();
       p.y_rows = a.code_rows.data();
       p.y_scales = a.code_scales.data();
     }
     return device.layer_norm(p);
   };
-  const auto quantize = [&](const void* x, int64_t columns, const Linear& next,
-                            Activation activation) {
+  const auto quantize = [&](const Rows& x, const Linear& next, Activation activation) {
     if (!is_codes(next.type())) return Status();
-    QuantizeParams p{x,    columns, a.type, a.codes.data(), columns, a.code_rows.data(),
-                     rows, columns};
+    QuantizeParams p{x.data,  x.stride,           a.type, a.codes.data(),
+                     x.width, a.code_rows.data(), rows,   x.width};
     p.y_type = next.type();
     p.y_scales = a.code_scales.data();
     p.act = activation;
@@ -200,23 +220,24 @@ Status run_block(const Device& device, const Block& block, const TowerActivation
   };
   // In front of fp8 the activation is quantize's: one pass fewer over the widest rows.
   const bool later = block.c_proj.type() == NumberType::kE4m3;
-  uint8_t* qkv = a.hidden.data();
-  uint8_t* attended = qkv + static_cast<size_t>(3 * rows * width) * bytes_of(a.type);
+  const Rows x = {a.x.data(), width, width}, normed = {a.norm.data(), width, a.norm_stride};
+  const Rows hidden = {a.hidden.data(), 4 * width, a.hidden_stride};
+  const Rows qkv = {a.hidden.data(), 3 * width, 3 * width};
+  const Rows attended = {a.hidden.data() + static_cast<size_t>(3 * rows * width) * bytes_of(a.type),
+                         width, width};
   ACD_RETURN_IF_ERROR(norm(block.ln_1, block.qkv));
-  ACD_RETURN_IF_ERROR(
-      inner(linear(block.qkv, a.norm.data(), width, qkv, 3 * width), Activation::kNone));
-  AttentionParams attention{qkv, attended, items, tokens, width / kHeadWidth, causal, a.type};
+  ACD_RETURN_IF_ERROR(inner(linear(block.qkv, normed, qkv), Activation::kNone));
+  AttentionParams attention{qkv.data,           attended.data, items, tokens,
+                            width / kHeadWidth, causal,        a.type};
   attention.int8_scores =
       block.qkv.type() == NumberType::kInt8 && a.type == NumberType::kBf16 && !causal;
   ACD_RETURN_IF_ERROR(device.attention(attention));
-  ACD_RETURN_IF_ERROR(quantize(attended, width, block.out_proj, Activation::kNone));
-  ACD_RETURN_IF_ERROR(residual(linear(block.out_proj, attended, width, a.x.data(), width)));
+  ACD_RETURN_IF_ERROR(quantize(attended, block.out_proj, Activation::kNone));
+  ACD_RETURN_IF_ERROR(residual(linear(block.out_proj, attended, x)));
   ACD_RETURN_IF_ERROR(norm(block.ln_2, block.c_fc));
-  ACD_RETURN_IF_ERROR(inner(linear(block.c_fc, a.norm.data(), width, a.hidden.data(), 4 * width),
-                            later ? Activation::kNone : act));
-  ACD_RETURN_IF_ERROR(
-      quantize(a.hidden.data(), 4 * width, block.c_proj, later ? act : Activation::kNone));
-  return residual(linear(block.c_proj, a.hidden.data(), 4 * width, a.x.data(), width));
+  ACD_RETURN_IF_ERROR(inner(linear(block.c_fc, normed, hidden), later ? Activation::kNone : act));
+  ACD_RETURN_IF_ERROR(quantize(hidden, block.c_proj, later ? act : Activation::kNone));
+  return residual(linear(block.c_proj, hidden, x));
 }
 
 }  // namespace acd

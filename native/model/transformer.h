@@ -46,9 +46,12 @@ Result<Block> load_block(const std::shared_ptr<Device>& device, WeightReader& re
 // f32.
 struct TowerActivations {
   NumberType type;
-  Floats x;      // [items, tokens, width], the residual stream
-  Bytes norm;    // [items, tokens, width]
-  Bytes hidden;  // [items, tokens, 4 * width]: qkv and attention output, then the MLP's inside
+  Floats x;    // [items, tokens, width], the residual stream
+  Bytes norm;  // [items, tokens, width], rows `norm_stride` apart
+  // [items, tokens, 4 * width], rows `hidden_stride` apart: the MLP's inside; before that qkv and
+  // attention's output, both dense.
+  Bytes hidden;
+  int64_t norm_stride, hidden_stride;  // elements
   // Where a linear is in 8 bits, the input of the next one: [items, tokens, width or 4 * width].
   Bytes codes;
   DeviceArray<RowScale> code_rows;  // [items, tokens], of int8

@@ -17,8 +17,12 @@
 //   of 16, rows and items are dense.
 //   act: none | exact GELU x Phi(x) | QuickGELU x sigmoid(1.702 x) | LeakyReLU(0.01).
 //   residual: when `accumulate`, the old contents of y (f32) are added after b (act must be none).
-//   Gradients: dx = dy W, dW = dy^T x, db = sum of dy over rows (dy already through act').
-//   Source: torch.nn.Linear; the MLP and attention projections of CLIP's ResidualAttentionBlock.
+//   On a CPU with AVX-512, f32 products of many rows (linear_f32_cpu.cc has the bounds) are made
+//   Strassen's way, in 7/8 of the multiplications: as exact against the largest value of the tile
+//   as the plain way within a factor of three, but two rows of an item meet in its sums, so that a
+//   NaN or an infinity in one can reach the other. Gradients: dx = dy W, dW = dy^T x, db = sum of
+//   dy over rows (dy already through act'). Source: torch.nn.Linear; the MLP and attention
+//   projections of CLIP's ResidualAttentionBlock.
 //
 // The weights are packed once for the backend. Rows and columns are cut in tiles that depend on the
 // shape alone, so a row's bytes do not depend on the number of threads. They may depend on `rows`:
@@ -63,6 +67,7 @@ struct LinearParams {
   const RowScale* x_rows = nullptr;      // [batch, rows], for kInt8
   const float* x_scales = nullptr;       // [batch, rows], for kE4m3
   bool round_x = false;                  // of f32 to the weights' bf16
+  int64_t k = 0, n = 0;                  // what a profile shows; 0: ldx and ldy
 };
 
 // act(s) in double, as references have it.

@@ -2,13 +2,18 @@
 
 #include "backend/cpu/isa.h"
 #include "ops/linear/linear_f32_isa.h"
+#include "ops/linear/linear_strassen_isa.h"
 
 namespace acd {
 namespace {
 
 // A tile's rows (144 x 1024 of k) and one panel of weights fit a second-level cache of 1 MB. Whole
 // panels and whole blocks of rows of every level.
-constexpr int64_t kTileRows = 144, kTileColumns = 192, kRowStep = 8;
+constexpr int64_t kTileRows = kStrassenRows, kTileColumns = kStrassenColumns, kRowStep = 16;
+
+// Where Strassen's way is quicker, and the rows are those of one picture rather than of one
+// sentence: they meet in its sums.
+constexpr int64_t kLeastRows = 256, kLeastDepth = 512;
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
@@ -38,6 +43,30 @@ void pack_panel(const LinearWeights& w, int64_t n0, const F32Layout& layout, flo
   }
 }
 
+F32Tile part_of(F32Tile tile, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+  tile.x += row * tile.ldx;
+  tile.rows = rows;
+  tile.weights += column * tile.k;
+  tile.bias += column;
+  tile.n = columns;
+  tile.y += row * tile.ldy + column;
+  return tile;
+}
+
+// What Strassen's way takes of a tile, and the plain way for the rest.
+void run_strassen(const F32Tile& t, const StrassenShape& shape) {
+  const auto plain = ACD_PICK_ISA(linear_f32_tile);
+  const int64_t rows = t.rows / shape.rows * shape.rows;
+  const int64_t columns = t.n / shape.columns * shape.columns;
+  if (rows > 0 && columns > 0) {
+    const auto bytes = static_cast<size_t>(shape.scratch) * sizeof(float);
+    ACD_PICK_ISA(strassen_tile)
+    (part_of(t, 0, rows, 0, columns), reinterpret_cast<float*>(CpuContext::scratch(bytes)));
+  }
+  if (columns < t.n) plain(part_of(t, 0, rows, columns, t.n - columns));
+  if (rows < t.rows) plain(part_of(t, rows, t.rows - rows, 0, t.n));
+}
+
 }  // namespace
 
 PackedLinear pack_f32(CpuContext& cpu, const LinearWeights& w) {
@@ -60,7 +89,9 @@ PackedLinear pack_f32(CpuContext& cpu, const LinearWeights& w) {
 void linear_f32(CpuContext& cpu, const LinearParams& p) {
   if (p.rows == 0) return;
   const PackedLinear& w = *p.weights;
-  const auto kernel = ACD_PICK_ISA(linear_f32_tile);
+  const auto plain = ACD_PICK_ISA(linear_f32_tile);
+  const StrassenShape shape = ACD_PICK_ISA(strassen_shape)();
+  const bool strassen = p.rows >= kLeastRows && w.k >= kLeastDepth && w.k % 2 == 0;
   const int64_t count = (p.rows + kTileRows - 1) / kTileRows;
   const int64_t height = round_up((p.rows + count - 1) / count, kRowStep);
   const int64_t chunks = (w.n + kTileColumns - 1) / kTileColumns;
@@ -78,7 +109,11 @@ void linear_f32(CpuContext& cpu, const LinearParams& p) {
     tile.ldy = p.ldy;
     tile.act = p.act;
     tile.accumulate = p.accumulate;
-    kernel(tile);
+    if (strassen) {
+      run_strassen(tile, shape);
+    } else {
+      plain(tile);
+    }
   });
 }
 

@@ -93,7 +93,8 @@ TEST_CASE("linear stays exact and finite for inputs of 1e4") {
 
 TEST_CASE("linear gives the same bytes on any number of threads") {
   for (const Variant& v : kVariants) {
-    for (const Case& c : {Case{1, 7, 3}, Case{577, 17, 300, 2}, Case{65, 37, 259, 1, 3}}) {
+    for (const Case& c :
+         {Case{1, 7, 3}, Case{577, 17, 300, 2}, Case{65, 37, 259, 1, 3}, Case{300, 512, 200, 16}}) {
       const Problem p(c, v);
       const Floats alone = run(test_device(1), p);
       for (int threads : {2, 3, 8}) CHECK(same_bytes(run(test_device(threads), p), alone));
@@ -103,13 +104,16 @@ TEST_CASE("linear gives the same bytes on any number of threads") {
 
 TEST_CASE("linear gives an item alone the bytes that it has in a batch") {
   const auto device = test_device(2);
-  const Problem all({290, 31, 259, 2, 3}, kVariants[2]);
-  const Floats together = run(device, all);
-  for (int64_t b = 0; b < all.c.batch; ++b) {
-    Problem one({all.c.rows, all.c.k, all.c.n, all.c.gap, 1}, all.v);
-    std::copy_n(all.x.data() + b * all.xs.item, one.x.size(), one.x.data());
-    const Floats alone = run(device, one);
-    CHECK(std::equal(alone.data(), alone.data() + alone.size(), together.data() + b * all.ys.item));
+  for (const Case& c : {Case{290, 31, 259, 2, 3}, Case{290, 512, 97, 2, 3}}) {
+    const Problem all(c, kVariants[2]);
+    const Floats together = run(device, all);
+    for (int64_t b = 0; b < c.batch; ++b) {
+      Problem one({c.rows, c.k, c.n, c.gap, 1}, all.v);
+      std::copy_n(all.x.data() + b * all.xs.item, one.x.size(), one.x.data());
+      const Floats alone = run(device, one);
+      const float* same = together.data() + b * all.ys.item;
+      CHECK(std::equal(alone.data(), alone.data() + alone.size(), same));
+    }
   }
 }
 
@@ -133,6 +137,26 @@ TEST_CASE("linear passes a NaN on to its row and to no other") {
       CHECK((r == 40 ? all_nan(row, p.c.n) : all_finite(row, p.c.n)));
     }
   }
+}
+
+TEST_CASE("linear of many rows passes a NaN on to its row, to one more of its item and no other") {
+  const auto device = test_device(2);
+  Problem p({290, 512, 101, 3, 2}, kVariants[0]);
+  p.x[p.xs.item + 40 * p.xs.ld + 7] = std::numeric_limits<float>::quiet_NaN();
+  const Floats y = run(device, p);
+  int others = 0;
+  for (int64_t b = 0; b < p.c.batch; ++b) {
+    for (int64_t r = 0; r < p.c.rows; ++r) {
+      const float* row = y.data() + b * p.ys.item + r * p.ys.ld;
+      if (b == 1 && r == 40) {
+        CHECK(all_nan(row, p.c.n));
+      } else if (!all_finite(row, p.c.n)) {
+        CHECK(b == 1);
+        ++others;
+      }
+    }
+  }
+  CHECK(others <= 1);
 }
 
 // ---------------------------------------------------------------------------------------- in bf16
