@@ -91,7 +91,7 @@ void linear_f32(CpuContext& cpu, const LinearParams& p) {
   const PackedLinear& w = *p.weights;
   const auto plain = ACD_PICK_ISA(linear_f32_tile);
   const StrassenShape shape = ACD_PICK_ISA(strassen_shape)();
-  const bool strassen = p.rows >= kLeastRows && w.k >= kLeastDepth && w.k % 2 == 0;
+  const bool strassen = shape.quicker && p.rows >= kLeastRows && w.k >= kLeastDepth && w.k % 2 == 0;
   const int64_t count = (p.rows + kTileRows - 1) / kTileRows;
   const int64_t height = round_up((p.rows + count - 1) / count, kRowStep);
   const int64_t chunks = (w.n + kTileColumns - 1) / kTileColumns;

@@ -13,7 +13,7 @@ namespace {
 using Multiply = void (*)(const float*, const float*, int64_t, const float*, const float*, float*,
                           int64_t, Sums&);
 
-// By the operands x and w; [2] of kOne where only the first block of rows makes the sum of w.
+// By the operands x and w.
 template <Operand kX>
 Multiply block_for(Operand w) {
   if (w == Operand::kSum) return multiply<kRows, kVecs, kX, Operand::kSum>;
@@ -94,7 +94,9 @@ struct Depth {
 }  // namespace
 
 StrassenShape strassen_shape() {
-  return {2 * kRows, 2 * kPanel,
+  // AVX2's 16 registers leave blocks of 4 rows, whose sums then need more loads than there is time
+  // for: measured slower there.
+  return {kLanes == 16, 2 * kRows, 2 * kPanel,
           kStrassenRows * (kStrassenColumns + kDepth + kGap) + kDepth / 2 * kPanel};
 }
 

@@ -18,6 +18,7 @@ namespace acd {
 
 // What a tile must be made of, and the floats of scratch that one takes; k must be even.
 struct StrassenShape {
+  bool quicker;     // than the plain way, at this level
   int64_t rows;     // a multiple of this
   int64_t columns;  // the same
   int64_t scratch;  // for tiles of at most kStrassenRows x kStrassenColumns
