@@ -110,5 +110,26 @@ static inline Vec activate(Vec v) {
   return v;
 }
 
+template <Activation kAct>
+struct ActivationIs {
+  static constexpr Activation value = kAct;
+};
+
+// pick(ActivationIs<act>()): where an activation becomes the argument of a template.
+template <typename Pick>
+static inline auto with_activation(Activation act, Pick pick) {
+  switch (act) {
+    case Activation::kGelu:
+      return pick(ActivationIs<Activation::kGelu>());
+    case Activation::kQuickGelu:
+      return pick(ActivationIs<Activation::kQuickGelu>());
+    case Activation::kLeakyRelu:
+      return pick(ActivationIs<Activation::kLeakyRelu>());
+    case Activation::kNone:
+      break;
+  }
+  return pick(ActivationIs<Activation::kNone>());
+}
+
 }  // namespace ACD_ISA
 }  // namespace acd

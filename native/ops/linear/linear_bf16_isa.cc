@@ -147,17 +147,7 @@ using Finish = void (*)(const Bf16Tile&, int64_t, int64_t, int64_t, const Sums&)
 
 template <Output kOut>
 Finish finish_for(Activation act) {
-  switch (act) {
-    case Activation::kGelu:
-      return finish<kOut, Activation::kGelu>;
-    case Activation::kQuickGelu:
-      return finish<kOut, Activation::kQuickGelu>;
-    case Activation::kLeakyRelu:
-      return finish<kOut, Activation::kLeakyRelu>;
-    case Activation::kNone:
-      break;
-  }
-  return finish<kOut, Activation::kNone>;
+  return with_activation(act, [](auto a) -> Finish { return finish<kOut, decltype(a)::value>; });
 }
 
 Finish finish_for(const Bf16Tile& t) {

@@ -105,17 +105,7 @@ static void finish(const F32Tile& t, const Part& part, const Sums& c) {
 using Finish = void (*)(const F32Tile&, const Part&, const Sums&);
 
 static inline Finish finish_for(Activation act) {
-  switch (act) {
-    case Activation::kGelu:
-      return finish<Activation::kGelu>;
-    case Activation::kQuickGelu:
-      return finish<Activation::kQuickGelu>;
-    case Activation::kLeakyRelu:
-      return finish<Activation::kLeakyRelu>;
-    case Activation::kNone:
-      break;
-  }
-  return finish<Activation::kNone>;
+  return with_activation(act, [](auto a) -> Finish { return finish<decltype(a)::value>; });
 }
 
 }  // namespace ACD_ISA

@@ -11,8 +11,9 @@ namespace {
 // panels and whole blocks of rows of every level.
 constexpr int64_t kTileRows = kStrassenRows, kTileColumns = kStrassenColumns, kRowStep = 16;
 
-// Where Strassen's way is quicker, and the rows are those of one picture rather than of one
-// sentence: they meet in its sums.
+// Where Strassen's way is at least as quick, and the rows are those of one picture rather than of
+// one sentence: they meet in its sums. It saves 4 to 6 % of the time at 577 and 1,370 rows, from k
+// = 512 on, and none at 300.
 constexpr int64_t kLeastRows = 256, kLeastDepth = 512;
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }

@@ -85,12 +85,6 @@ void complete(Sums& c, bool minus, const float* partial, int64_t ld) {
 constexpr int64_t kGap = 16;
 bool collide(int64_t ld) { return ld % 512 == 0; }
 
-// The k of a part: kDepth, or what is left of it.
-struct Depth {
-  int64_t at, size;
-  bool first, last;
-};
-
 }  // namespace
 
 StrassenShape strassen_shape() {
@@ -110,12 +104,12 @@ void strassen_tile(const F32Tile& t, float* scratch) {
   const Finish finish = finish_for(t.act);
   alignas(64) Sums c;
   for (int64_t at = 0; at < t.k; at += kDepth) {
-    const Depth part = {at, t.k - at < kDepth ? t.k - at : kDepth, at == 0, at + kDepth >= t.k};
-    const int64_t depth = part.size / 2;
+    const int64_t size = t.k - at < kDepth ? t.k - at : kDepth, depth = size / 2;
+    const bool first_part = at == 0, last_part = at + size == t.k;
     const float* x = t.x + at;
     if (copied) {
       for (int64_t i = 0; i < t.rows; ++i) {
-        memcpy(rows + i * ldx, x + i * t.ldx, static_cast<size_t>(part.size) * sizeof(float));
+        memcpy(rows + i * ldx, x + i * t.ldx, static_cast<size_t>(size) * sizeof(float));
       }
       x = rows;
     }
@@ -145,8 +139,8 @@ void strassen_tile(const F32Tile& t, float* scratch) {
             const int64_t y_row = to.quarter / 2 * half + row;
             const int64_t column = left + to.quarter % 2 * kPanel;
             float* y = partial + y_row * t.n + column;
-            if (!part.last || m != kLast[to.quarter]) {
-              add(c, to.minus, part.first && m == kFirst[to.quarter], y, t.n);
+            if (!last_part || m != kLast[to.quarter]) {
+              add(c, to.minus, first_part && m == kFirst[to.quarter], y, t.n);
               continue;
             }
             complete(c, to.minus, y, t.n);

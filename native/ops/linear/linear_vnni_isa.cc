@@ -97,17 +97,7 @@ using Finish = void (*)(const Int8Tile&, int64_t, int, int64_t, const int32_t (*
 
 template <Output kOut>
 Finish finish_for(Activation act) {
-  switch (act) {
-    case Activation::kGelu:
-      return finish<kOut, Activation::kGelu>;
-    case Activation::kQuickGelu:
-      return finish<kOut, Activation::kQuickGelu>;
-    case Activation::kLeakyRelu:
-      return finish<kOut, Activation::kLeakyRelu>;
-    case Activation::kNone:
-      break;
-  }
-  return finish<kOut, Activation::kNone>;
+  return with_activation(act, [](auto a) -> Finish { return finish<kOut, decltype(a)::value>; });
 }
 
 Finish finish_for(const Int8Tile& t) {
