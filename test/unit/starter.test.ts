@@ -102,6 +102,14 @@ describe('the command line', () => {
   });
 });
 
+test('the generator that its recipe trains with can be built without the addon', () => {
+  const build = path.join(folder, 'generator');
+  const configured = spawnSync('cmake', ['-S', ROOT, '-B', build, '-DACD_ADDON=OFF']);
+  expect(configured.status).toBe(0);
+  const targets = spawnSync('cmake', ['--build', build, '--target', 'help'], { encoding: 'utf8' });
+  expect(targets.stdout).toMatch(/\bacd_datagen\b/);
+});
+
 test('marks damage on generated pictures of classes that it was not trained on', async () => {
   const set = path.join(folder, 'set');
   const classes = ['leather', 'marble', 'coin', 'cookie'];
