@@ -183,6 +183,30 @@ def jitter(pairs, generator):
     return x.clamp(0, 1)
 
 
+def uneven_light(pairs, generator):
+    """What lamps and edges do to intact things: smooth shades over the picture, and dark or bright rims along its sides.
+
+    pairs: 0..1 [n, k, 3, S, S] -> the same shape; both pictures of a pair get the same light.
+    """
+    n, size = len(pairs), pairs.shape[-1]
+    u = lambda low, high, *shape: torch.empty(n, *shape).uniform_(low, high, generator=generator)  # noqa: E731
+    cells = int(torch.randint(2, 5, (), generator=generator))
+    low = torch.randn(n, 1, cells, cells, generator=generator)
+    field = F.interpolate(low, size=(size, size), mode="bicubic", align_corners=True)
+    depth = torch.where(u(0, 1, 1, 1, 1) < 0.5, u(0, 0.45, 1, 1, 1), torch.zeros(()))
+    gain = (depth * field).clamp(-1.2, 0.8).exp()
+    # Rims: each side its own width, softness and strength.
+    at = torch.arange(size) / size
+    with_rim = u(0, 1, 1, 1) < 0.3
+    for distance in (at, 1 - at):
+        for axis in (0, 1):
+            width, soft = u(-0.06, 0.12, 1, 1), u(0.005, 0.12, 1, 1)
+            strength = torch.where(with_rim, u(-0.9, 0.3, 1, 1), torch.zeros(()))
+            edge = 1 + strength * ((width - distance) / soft).clamp(0, 1)
+            gain = gain * (edge[:, :, :, None] if axis == 0 else edge[:, :, None, :])
+    return (pairs * gain[:, None]).clamp(0, 1)
+
+
 def orient(x, turns, mirrored):
     """Quarter turns and mirroring of the two last axes."""
     x = torch.rot90(x, turns, (-2, -1))

@@ -6,7 +6,7 @@
 // 1 builds the generator as a library, 2 fetches textures from Debian's archive, 3 trains (restartable:
 // the same command goes on where it was cut off), 4 writes FILE (assets/starter.safetensors) and its
 // .sha256, 5 evaluates it, on the real sets too with --data. PYTHON needs torch, numpy, pillow and
-// safetensors; a GPU is used when torch sees one.
+// safetensors, and torch a C++ compiler; a GPU is used when torch sees one.
 import { existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
