@@ -48,7 +48,7 @@ def arguments():
     p.add_argument("--photographs", type=Path, help="textures.npz of photographs.py; without it every scene is drawn")
     p.add_argument("--out", required=True, type=Path, help="folder for checkpoints and the log")
     p.add_argument("--steps", type=int, default=STEPS)
-    p.add_argument("--pairs", type=int, default=1, help="times as many pairs in every step")
+    p.add_argument("--batch-scale", type=int, default=1, help="times as many pairs in every step")
     p.add_argument("--chunk", type=int, help=f"pairs of windows in one pass through the model; default: {CHUNK}, all on a GPU")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -57,14 +57,14 @@ def arguments():
     p.add_argument("--save-every", type=int, default=250)
     p.add_argument("--stop-at", type=int, help="end after this step of the schedule (to go on later)")
     o = p.parse_args()
-    fits = lambda workers: all(o.pairs * pairs % workers == 0 for _, _, pairs in STAGES)  # noqa: E731
+    fits = lambda workers: all(o.batch_scale * pairs % workers == 0 for _, _, pairs in STAGES)  # noqa: E731
     on_gpu, cores = o.device.startswith("cuda"), len(os.sched_getaffinity(0))
     if o.workers is None:
         o.workers = 1 if on_gpu else max(n for n in range(1, cores + 1) if fits(n))
     # A GPU is not kept waiting for pictures; on a CPU drawing ahead would only take the cores from training.
     o.ahead = cores if on_gpu else 0
     if o.chunk is None:
-        o.chunk = max(pairs * side**2 // WINDOW**2 for _, side, pairs in STAGES) * o.pairs if on_gpu else CHUNK
+        o.chunk = max(pairs * side**2 // WINDOW**2 for _, side, pairs in STAGES) * o.batch_scale if on_gpu else CHUNK
     if not fits(o.workers):
         p.error(f"the pairs of a step cannot be shared by --workers {o.workers}")
     return o
@@ -112,8 +112,8 @@ class Batches:
     def __call__(self, step):
         o = self.o
         side, pairs = stage_of(step, o.steps)
-        n = o.pairs * pairs // o.workers
-        at = step * o.pairs * max(pairs for _, _, pairs in STAGES) + self.worker * n
+        n = o.batch_scale * pairs // o.workers
+        at = step * o.batch_scale * max(pairs for _, _, pairs in STAGES) + self.worker * n
         rng = np.random.default_rng((o.seed, at))
         draw = torch.Generator().manual_seed(o.seed * 1_000_003 + at)
         scenes = self.photographs and self.photographs.crops(rng, rng.binomial(n, PHOTOGRAPHS), SIDE)
