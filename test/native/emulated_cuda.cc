@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/aligned.h"
+#include "core/half.h"
 #include "cuda_emulator.h"
 #include "ops/assemble_tokens/assemble_tokens_cuda.h"
 #include "ops/attention/attention_cuda.h"
@@ -65,6 +66,8 @@ const HostLinear& host(const PackedLinear* packed) {
   return *reinterpret_cast<const HostLinear*>(packed);
 }
 
+bool is_half(NumberType type) { return type == NumberType::kBf16 || type == NumberType::kF16; }
+
 // The product alone, dense rows, then the epilogue's kernel.
 int linear_emulated(const CudaLaunch& cuda, const LinearParams& p) {
   const HostLinear& w = host(p.weights);
@@ -74,7 +77,20 @@ int linear_emulated(const CudaLaunch& cuda, const LinearParams& p) {
   only.batch_x = p.batch_x;
   only.batch_y = p.rows * w.n;
   only.x_scales = p.x_scales;
-  linear_ref(only, w.product());
+  LinearWeights weights = w.product();
+  std::vector<float> x;
+  if (is_half(w.type)) {
+    // The same numbers in f32, which the reference need not convert at every product.
+    for (int64_t r = 0; r < p.batch * p.rows; ++r) {
+      const int64_t row = r / p.rows * p.batch_x + r % p.rows * p.ldx;
+      for (int64_t i = 0; i < w.k; ++i) x.push_back(number_at(p.x, w.type, row + i));
+    }
+    only.x = x.data();
+    only.ldx = w.k;
+    only.batch_x = p.rows * w.k;
+    weights.type = NumberType::kF32;
+  }
+  linear_ref(only, weights);
   cuda::LinearEpilogueArgs a = {};
   a.product = product.data();
   a.ldp = w.n;
@@ -150,6 +166,10 @@ Result<std::shared_ptr<Device>> make_emulated_cuda_device(int order) {
   table.pack_linear = [](void*, const LinearWeights* w, PackedLinear** out) {
     auto* packed = new HostLinear{{w->weight, w->weight + w->n * w->k}, {}, w->n, w->k, w->type};
     if (w->bias) packed->bias.assign(w->bias, w->bias + w->n);
+    for (float& f : packed->weight) {
+      if (w->type == NumberType::kBf16) f = float_of_bf16(bf16_of_float(f));
+      if (w->type == NumberType::kF16) f = float_of_f16(f16_of_float(f));
+    }
     *out = reinterpret_cast<PackedLinear*>(packed);
     return 0;
   };
