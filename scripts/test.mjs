@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { root, run, step } from './lib.mjs';
+import { root, run, runTwoByTwo, step } from './lib.mjs';
 
 const patterns = process.argv.slice(2);
 run(process.execPath, ['scripts/setup.mjs', '--tests']);
@@ -28,42 +28,45 @@ function jest() {
 }
 
 // CTest counts a program as one test; the cases inside are what doctest counts.
-function native() {
+async function native() {
   step('Native tests, at every instruction set that this processor has, and of the CUDA kernels');
+  // The longest first: two run at a time, each mostly on one thread.
   const runs = {
-    baseline: { ACD_CLIP_ISA: 'baseline' },
-    avx2: { ACD_CLIP_ISA: 'avx2' },
-    avx512: { ACD_CLIP_ISA: 'avx512' },
-    avx512_vnni: { ACD_CLIP_ISA: 'avx512_vnni' },
-    avx512_bf16: { ACD_CLIP_ISA: 'avx512_bf16' },
-    [BY_ONEDNN]: { ACD_CLIP_BF16: 'onednn' },
     'CUDA, emulated': { ACD_TEST_DEVICE: 'cuda-emulated' },
+    [BY_ONEDNN]: { ACD_CLIP_BF16: 'onednn' },
+    avx512_bf16: { ACD_CLIP_ISA: 'avx512_bf16' },
+    avx512_vnni: { ACD_CLIP_ISA: 'avx512_vnni' },
+    avx512: { ACD_CLIP_ISA: 'avx512' },
+    avx2: { ACD_CLIP_ISA: 'avx2' },
+    baseline: { ACD_CLIP_ISA: 'baseline' },
   };
-  for (const [name, settings] of Object.entries(runs)) {
-    const env = { ...process.env, ...settings };
-    // The only ops with such products.
-    const filter = name === BY_ONEDNN ? ['--source-file=*ops/linear/*,*ops/head/*'] : [];
-    const done = spawnSync(join(root, 'build', 'acd_tests'), ['--no-colors', ...filter], {
-      cwd: root,
-      env,
-      encoding: 'utf8',
-    });
-    if (done.status === 77) {
-      process.stderr.write(`${name}: skipped, ${done.stderr}`);
+  const suites = Object.entries(runs).map(([name, settings]) => ({
+    name,
+    command: join(root, 'build', 'acd_tests'),
+    // The only ops with products by oneDNN.
+    args: [
+      '--no-colors',
+      ...(name === BY_ONEDNN ? ['--source-file=*ops/linear/*,*ops/head/*'] : []),
+    ],
+    env: { ...process.env, ...settings },
+  }));
+  await runTwoByTwo(suites, ({ name }, { code, stdout, stderr }) => {
+    if (code === 77) {
+      process.stderr.write(`${name}: skipped, ${stderr}`);
       total.skipped += 1;
-      continue;
+      return;
     }
-    const counts = /test cases:\s+\d+ \|\s+(\d+) passed \|\s+(\d+) failed/.exec(done.stdout ?? '');
-    if (!counts || done.status !== 0) process.stderr.write(`${done.stdout}${done.stderr}`);
+    const counts = /test cases:\s+\d+ \|\s+(\d+) passed \|\s+(\d+) failed/.exec(stdout);
+    if (!counts || code !== 0) process.stderr.write(`${stdout}${stderr}`);
     total.passed += Number(counts?.[1] ?? 0);
     total.failed += Number(counts?.[2] ?? 1);
-    broken ||= done.status !== 0 || !counts;
+    broken ||= code !== 0 || !counts;
     process.stderr.write(`${name}: ${counts?.[1]} passed, ${counts?.[2]} failed\n`);
-  }
+  });
 }
 
 jest();
-if (patterns.length === 0) native();
+if (patterns.length === 0) await native();
 const skipped = total.skipped ? `, ${total.skipped} skipped` : '';
 process.stdout.write(`\n${total.passed} passed, ${total.failed} failed${skipped}\n`);
 process.exit(broken || total.failed > 0 ? 1 : 0);
