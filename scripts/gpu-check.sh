@@ -3,7 +3,8 @@
 # against their references, measures beside PyTorch, runs compute-sanitizer over tiny shapes, and
 # prints one table, whatever of it failed. Needs CUDA 13 (or 12.4), g++, CMake with make or ninja, and a
 # python3 with PyTorch; no network, no Node, no oneDNN. cuBLAS and cuDNN may be those of PyTorch's
-# packages. Ends within 8 minutes, with 1 when a check failed: what time is left for comes last.
+# packages. Ends within 8 minutes (or ACD_GPU_CHECK_SECONDS and a few more), with 1 when a check failed: what
+# time is left for comes last.
 #
 #   scripts/gpu-check.sh [FOLDER]      FOLDER: for the build and the results, default build/gpu
 set -u
@@ -12,7 +13,7 @@ folder=${1:-build/gpu}
 case $folder in /*) ;; *) folder=$PWD/$folder ;; esac
 mkdir -p "$folder" || exit 1
 rm -f "$folder"/*.txt
-deadline=460 # seconds; the table comes after
+deadline=${ACD_GPU_CHECK_SECONDS:-460} # the table comes after
 failed=0
 
 # The toolkit, where PATH lacks it: the newest.

@@ -246,7 +246,7 @@ class AcdClip(nn.Module):
         c, adapter = self.c, self.text_adapter
         x = (self.token_embedding(tokens) + self.positional_embedding[: tokens.shape[1]]).transpose(0, 1)
         mask = torch.full((len(x), len(x)), float("-inf")).triu_(1)
-        rows, eot, every = torch.arange(len(tokens)), tokens.argmax(-1), c["textLayers"] // c["groups"]
+        rows, eot, every = torch.arange(len(tokens), device=tokens.device), tokens.argmax(-1), c["textLayers"] // c["groups"]
         out = []
         for layer, block in enumerate(self.transformer.resblocks):
             x = block(x, mask)
@@ -302,7 +302,7 @@ class AcdClip(nn.Module):
 
 def gaussian_blur(x, taps, sigma):
     """Separable, border reflected without repeating the edge."""
-    at = torch.arange(taps, dtype=x.dtype) - taps // 2
+    at = torch.arange(taps, dtype=x.dtype, device=x.device) - taps // 2
     weights = torch.exp(-0.5 * (at / sigma) ** 2)
     weights, channels = weights / weights.sum(), x.shape[1]
     x = F.pad(x, [taps // 2] * 4, mode="reflect")
