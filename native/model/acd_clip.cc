@@ -77,7 +77,7 @@ Status AcdClip::load_vision(WeightReader& reader) {
   for (int64_t i = 0; i < c.vision_layers; ++i) {
     auto block =
         load_block(device_, reader, "visual.transformer.resblocks." + std::to_string(i) + ".", d,
-                   vision_block_types(c.precision, tower_type_));
+                   vision_block_types(c.precision, tower_type_, c.vision_width));
     if (!block.ok()) return block.status();
     vision_blocks_.push_back(std::move(block.value()));
   }
@@ -156,7 +156,7 @@ Result<AcdClip::Workspace> AcdClip::make_workspace(std::shared_ptr<Device> devic
   const int64_t n = c.patches(), g = c.groups, e = c.embed_dim;
   Workspace ws;
   auto tower = make_activations(device, items, n + 1, c.vision_width, tower_type_,
-                                vision_block_types(c.precision, tower_type_));
+                                vision_block_types(c.precision, tower_type_, c.vision_width));
   if (!tower.ok()) return tower.status();
   ws.tower = std::move(tower.value());
   auto adapter = make_adapter_activations(device, c, items);

@@ -597,6 +597,13 @@ void check_model(const DevicePtr& cuda) {
   if (cuda->check_precision(Precision::kFp8).ok()) {
     const Outcome coarse = run_model(weights, cuda, c, Precision::kFp8, 3);
     report("model fp8, map", largest_difference(coarse.maps, expected.maps), 5e-2);
+    // Only here are all products in fp8.
+    ModelConfig wide = c;
+    wide.vision_width = 512;
+    const RandomModel many(wide);
+    const Outcome sure = run_model(many, reference_device(), wide, Precision::kFp32, 3);
+    const Outcome all = run_model(many, cuda, wide, Precision::kFp8, 3);
+    report("model fp8 of width 512, map", largest_difference(all.maps, sure.maps), 5e-2);
   }
 }
 

@@ -29,8 +29,8 @@ T must(Result<T> result) {
   return std::move(result.value());
 }
 
-Outcome run(const std::shared_ptr<Device>& device, Precision precision) {
-  const TinyModel weights;
+Outcome run(const std::shared_ptr<Device>& device, Precision precision, int64_t width = 64) {
+  const TinyModel weights(width);
   const ModelConfig& c = weights.config();
   const auto model = must(weights.load(device, precision));
   const auto stream = must(device->fork());
@@ -83,6 +83,16 @@ TEST_CASE("a model over the emulated CUDA kernels gives the CPU's result in ever
   check(Precision::kFp16, 1.25e-3, 1.25e-2);
   // Sixteen times as coarse as bf16, but in the products' inputs alone.
   check(Precision::kFp8, 5e-2, 5e-1);
+}
+
+TEST_CASE("a wide model, all of whose products are in fp8, gives nearly the CPU's result") {
+  if (!kCanEmulateCuda) return;
+  const Outcome expected = run(must(make_cpu_device(1)), Precision::kFp32, 512);
+  const Outcome half = run(must(make_emulated_cuda_device(1)), Precision::kBf16, 512);
+  const Outcome found = run(must(make_emulated_cuda_device(1)), Precision::kFp8, 512);
+  CHECK(largest_difference(found.map, expected.map) <= 5e-2);
+  CHECK(largest_difference(found.features, expected.features) <= 5e-1);
+  CHECK(found.map != half.map);
 }
 
 TEST_CASE("fp16 refuses a checkpoint that could pass its largest number, and no other") {

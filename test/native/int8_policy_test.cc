@@ -66,9 +66,18 @@ TEST_CASE("channels that a norm makes small stay small") {
 
 TEST_CASE("int8 is for the products of the picture's tower alone") {
   for (NumberType inner : {NumberType::kF32, NumberType::kBf16}) {
-    const BlockTypes types = vision_block_types(Precision::kInt8, inner);
+    const BlockTypes types = vision_block_types(Precision::kInt8, inner, 64);
     CHECK(types.qkv == NumberType::kInt8);
     CHECK(types.c_proj == NumberType::kInt8);
-    CHECK(vision_block_types(Precision::kBf16, inner).c_fc == inner);
+    CHECK(vision_block_types(Precision::kBf16, inner, 64).c_fc == inner);
   }
+}
+
+TEST_CASE("fp8 is of all products of a wide tower, and of the longest alone in a narrow one") {
+  constexpr NumberType fp8 = NumberType::kE4m3, bf16 = NumberType::kBf16;
+  const auto all_are = [](const BlockTypes& t, NumberType first, NumberType last) {
+    return t.qkv == first && t.out_proj == first && t.c_fc == first && t.c_proj == last;
+  };
+  CHECK(all_are(vision_block_types(Precision::kFp8, bf16, 512), fp8, fp8));
+  CHECK(all_are(vision_block_types(Precision::kFp8, bf16, 511), bf16, fp8));
 }

@@ -12,12 +12,13 @@
 
 namespace acd::test {
 
-TinyModel::TinyModel() {
+TinyModel::TinyModel(int64_t vision_width) {
   ModelConfig& c = config_;
   c.image_size = 28;
   c.patch_size = 14;
   c.pretrain_grid = 3;
-  c.vision_width = c.text_width = c.embed_dim = 64;
+  c.vision_width = vision_width;
+  c.text_width = c.embed_dim = 64;
   c.vision_layers = c.text_layers = 2;
   c.vocab_size = 40;
   c.context_length = 8;

@@ -15,7 +15,7 @@ namespace acd::test {
 
 class TinyModel {
  public:
-  TinyModel();
+  explicit TinyModel(int64_t vision_width = 64);
   ~TinyModel();
   TinyModel(const TinyModel&) = delete;
   TinyModel& operator=(const TinyModel&) = delete;
