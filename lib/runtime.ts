@@ -13,6 +13,8 @@ export interface Device {
   name: string;
   /** Why it cannot be used, or what it is for. */
   reason: string;
+  /** Whether all operations and whole models have been compared with their references on a device of its kind: 'auto' takes no other. */
+  checked: boolean;
   /** Number formats that it computes in, or why not. */
   precisions: { name: Precision; available: boolean; reason: string }[];
 }

@@ -233,8 +233,9 @@ interface LoadOptions {
     /** One safetensors file that holds both. */
     bundle?: string;
     /**
-     * 'auto' takes the CPU, and says in deviceReason why no GPU, until the CUDA backend has been checked
-     * on one; a named device is strict. Default 'auto'.
+     * 'auto' takes the first GPU of a kind that has been checked (compute capability 9.0 so far), where it has
+     * the precision and the model fits, else the CPU, and says why in deviceReason; a named device is
+     * strict. Default 'auto'.
      */
     device?: string;
     /**
@@ -834,6 +835,8 @@ interface Device {
     name: string;
     /** Why it cannot be used, or what it is for. */
     reason: string;
+    /** Whether all operations and whole models have been compared with their references on a device of its kind: 'auto' takes no other. */
+    checked: boolean;
     /** Number formats that it computes in, or why not. */
     precisions: {
         name: Precision;

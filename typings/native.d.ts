@@ -227,6 +227,7 @@ export interface NativeDevice {
   available: boolean;
   name: string;
   reason: string; // why not, or what it was chosen for
+  checked: boolean; // whether everything has been compared with its reference on a device of this kind
   precisions: { name: NativePrecision; available: boolean; reason: string }[];
 }
 

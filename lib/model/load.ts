@@ -82,6 +82,7 @@ function checkLoadOptions(o: LoadOptions): void {
 
 function chooseDevice(
   wish: unknown,
+  precision: unknown,
   devices: readonly NativeDevice[],
 ): { device: NativeDevice; deviceReason: string } {
   const cpu = devices.find((d) => d.id === 'cpu')!;
@@ -93,14 +94,18 @@ function chooseDevice(
   const all = devices.filter((d) => d.id.startsWith('cuda'));
   const index = /:0*(\d+)$/.exec(automatic ? '' : wish)?.[1];
   const candidates = index === undefined ? all : all.filter((d) => d.id === `cuda:${index}`);
-  const found = candidates.find((d) => d.available);
-  if (found && automatic) {
-    // Until docs/gpu-results.md has a table: a default must not be the first to try a device.
-    const reason = `${found.id} (${found.name}) is only taken when asked for: not checked on a GPU yet`;
-    return { device: cpu, deviceReason: reason };
-  }
+  const usable = candidates.filter((d) => d.available);
+  // A default must not be the first to try a kind of device (docs/gpu-results.md).
+  const found = automatic ? (usable.find((d) => d.checked) ?? usable[0]) : usable[0];
   if (found) {
-    return { device: found, deviceReason: `asked for: ${found.name}, ${found.reason}` };
+    const place = `${found.name}, ${found.reason}`;
+    if (!automatic) return { device: found, deviceReason: `asked for: ${place}` };
+    const lacks = found.precisions.find((p) => p.name === precision && !p.available);
+    let why = '';
+    if (!found.checked) why = 'is only taken when asked for: its kind of GPU is not checked yet';
+    else if (lacks) why = `has no ${precision}: ${lacks.reason}`;
+    if (why) return { device: cpu, deviceReason: `${found.id} (${place}) ${why}` };
+    return { device: found, deviceReason: `found: ${place}` };
   }
   const first = candidates[0] ?? all.find((d) => d.id === 'cuda');
   const reason = first?.reason ?? `there are only ${all.length} CUDA devices`;
@@ -116,6 +121,7 @@ function choosePlace(
 ): Pick<LoadedModel, 'device' | 'deviceReason' | 'precision' | 'precisionReason'> {
   const { device, deviceReason } = chooseDevice(
     o.device,
+    o.precision,
     callNative((addon) => addon.listDevices(o.device === 'cpu')),
   );
   return { device: device.id, deviceReason, ...choosePrecision(o.precision, device) };
@@ -149,12 +155,46 @@ async function chooseFiles(o: LoadOptions): Promise<Pick<LoadOptions, (typeof SO
   return { bundle };
 }
 
-/** Reads the checkpoints and loads the weights. Errors: every checkpoint code; the signal's reason. */
+/**
+ * Reads the checkpoints and loads the weights. A GPU that was not asked for by name and then fails gives way to the CPU.
+ * Errors: every checkpoint code; the signal's reason.
+ */
 export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
   checkLoadOptions(options);
+  const chosen = choosePlace(options);
+  try {
+    return await loadAt(options, chosen);
+  } catch (error) {
+    const asked = options.device !== undefined && options.device !== 'auto';
+    if (asked || chosen.device === 'cpu' || !failedThere(error)) throw error;
+    const deviceReason = `${chosen.device} was tried: ${error.message}`;
+    let place: Place;
+    try {
+      place = { ...choosePlace({ ...options, device: 'cpu' }), deviceReason };
+    } catch {
+      throw error; // the CPU lacks the precision that was asked for
+    }
+    options.logger?.('warn', deviceReason);
+    return loadAt(options, place);
+  }
+}
+
+/** Whether it was the device, and not the files or the caller. */
+function failedThere(error: unknown): error is AcdClipError {
+  const codes = [
+    'ERR_ACD_OUT_OF_MEMORY',
+    'ERR_ACD_DEVICE_UNAVAILABLE',
+    'ERR_ACD_UNSUPPORTED',
+    'ERR_ACD_INTERNAL',
+  ];
+  return error instanceof AcdClipError && codes.includes(error.code);
+}
+
+type Place = ReturnType<typeof choosePlace>;
+
+async function loadAt(options: LoadOptions, chosen: Place): Promise<LoadedModel> {
   const { signal } = options;
   signal?.throwIfAborted();
-  const chosen = choosePlace(options);
   const imageLimits =
     options.imageLimits === undefined
       ? { ...DEFAULT_IMAGE_LIMITS }

@@ -25,8 +25,9 @@ export interface LoadOptions {
   /** One safetensors file that holds both. */
   bundle?: string;
   /**
-   * 'auto' takes the CPU, and says in deviceReason why no GPU, until the CUDA backend has been checked
-   * on one; a named device is strict. Default 'auto'.
+   * 'auto' takes the first GPU of a kind that has been checked (compute capability 9.0 so far), where it has
+   * the precision and the model fits, else the CPU, and says why in deviceReason; a named device is
+   * strict. Default 'auto'.
    */
   device?: string;
   /**

@@ -83,12 +83,13 @@ Napi::Array precisions_array(Napi::Env env, const SupportOf& support_of) {
 }
 
 Napi::Object device_object(Napi::Env env, const std::string& id, const std::string& name,
-                           const std::string& reason, const SupportOf& support_of) {
+                           const std::string& reason, const SupportOf& support_of, bool checked) {
   Napi::Object o = Napi::Object::New(env);
   o.Set("id", id);
   o.Set("available", Napi::Boolean::New(env, static_cast<bool>(support_of)));
   o.Set("name", name);
   o.Set("reason", reason);
+  o.Set("checked", Napi::Boolean::New(env, checked));
   o.Set("precisions", precisions_array(env, support_of));
   return o;
 }
@@ -98,18 +99,19 @@ Napi::Value list_devices(const Napi::CallbackInfo& info) {
   const Status isa = select_isa_from_environment();
   if (!isa.ok()) throw_status(env, isa);
   Napi::Array out = Napi::Array::New(env);
-  out.Set(0u, device_object(env, "cpu", cpu_name(), "always available", cpu_precision));
+  out.Set(0u, device_object(env, "cpu", cpu_name(), "always available", cpu_precision, true));
   if (info[0].IsBoolean() && info[0].As<Napi::Boolean>().Value()) return out;
   const CudaProbe& probe = cuda_state(false).probe;
   if (probe.devices == 0) {
-    out.Set(1u, device_object(env, "cuda", "CUDA", probe.reason, nullptr));
+    out.Set(1u, device_object(env, "cuda", "CUDA", probe.reason, nullptr, false));
   }
   for (int i = 0; i < probe.devices; ++i) {
     const CudaDeviceInfo& d = probe.device[i];
     SupportOf support_of;
     if (d.usable) support_of = [&d](Precision p) { return cuda_precision(p, d.capability); };
     out.Set(static_cast<uint32_t>(i + 1),
-            device_object(env, "cuda:" + std::to_string(d.index), d.name, d.reason, support_of));
+            device_object(env, "cuda:" + std::to_string(d.index), d.name, d.reason, support_of,
+                          cuda_checked(d.capability)));
   }
   return out;
 }

@@ -2,6 +2,8 @@
 
 namespace acd {
 
+bool cuda_checked(int capability) { return capability == 90; }
+
 PrecisionSupport cuda_precision(Precision precision, int capability) {
   switch (precision) {
     case Precision::kFp32:

@@ -37,4 +37,8 @@ struct PrecisionSupport {
 // What a CUDA device of a compute capability (10 * major + minor) computes in.
 PrecisionSupport cuda_precision(Precision precision, int capability);
 
+// Whether scripts/gpu-check.sh has passed on a GPU of this compute capability
+// (docs/gpu-results.md).
+bool cuda_checked(int capability);
+
 }  // namespace acd

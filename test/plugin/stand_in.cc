@@ -44,6 +44,7 @@ const StandInLinear& of(const PackedLinear* packed) {
 
 struct StandIn {
   std::shared_ptr<Device> cpu;
+  uint64_t budget_bytes;  // of any one allocation, 0: no limit
 };
 
 const Device& cpu(void* self) { return *static_cast<StandIn*>(self)->cpu; }
@@ -159,6 +160,9 @@ BackendTable table_of(StandIn* self) {
   t.destroy = [](void* s) { delete static_cast<StandIn*>(s); };
   t.last_error = [](void*) { return t_error.c_str(); };
   t.alloc = [](void* s, void*, size_t bytes, void** out) {
+    const uint64_t budget = static_cast<StandIn*>(s)->budget_bytes;
+    if (budget > 0 && bytes > budget)
+      return coded(Status(Code::kOutOfMemory, "the stand-in has no memory left"));
     return coded(cpu(s).alloc(bytes, out));
   };
   t.release = [](void* s, void*, void* memory, size_t bytes) { cpu(s).release(memory, bytes); };
@@ -209,13 +213,13 @@ ACD_EXPORT int acd_cuda_probe(acd::CudaProbe* probe, int) {
   return 0;
 }
 
-ACD_EXPORT int acd_cuda_open(const acd::CudaOptions*, acd::BackendTable* table, char* error,
+ACD_EXPORT int acd_cuda_open(const acd::CudaOptions* options, acd::BackendTable* table, char* error,
                              size_t error_bytes) {
   auto device = acd::make_cpu_device(acd::available_cpus());
   if (!device.ok()) {
     std::snprintf(error, error_bytes, "%s", device.status().message().c_str());
     return static_cast<int>(device.status().code());
   }
-  *table = acd::table_of(new acd::StandIn{std::move(device.value())});
+  *table = acd::table_of(new acd::StandIn{std::move(device.value()), options->budget_bytes});
   return 0;
 }

@@ -47,6 +47,28 @@ withStandIn('a CUDA device is listed with its precisions, and computes when aske
   );
 });
 
+withStandIn("'auto' takes a GPU whose kind is checked, and the CPU where that cannot do it", () => {
+  // A process each: the first budget of a GPU is that of all.
+  const told = (options: object) =>
+    answer(`
+      const model = await AcdClip.load(${JSON.stringify(options)}).catch((e) => e);
+      const checked = listDevices().map((d) => d.checked);
+      if (model.code) return { code: model.code, checked };
+      await model.dispose();
+      return { device: model.device, reason: model.deviceReason, checked };`);
+  const found = told({});
+  expect(found).toMatchObject({ device: 'cuda:0', checked: [true, true] });
+  expect(found.reason).toMatch(/^found: .+/);
+  const lacking = told({ precision: 'int8' });
+  expect(lacking.device).toBe('cpu');
+  expect(lacking.reason).toMatch(/^cuda:0 .+ has no int8: /);
+  const full = told({ memoryBudget: 1000 });
+  expect(full.device).toBe('cpu');
+  expect(full.reason).toMatch(/^cuda:0 was tried: .+no memory left/);
+  expect(told({ memoryBudget: 1000, precision: 'fp8' }).code).toBe('ERR_ACD_OUT_OF_MEMORY');
+  expect(told({ memoryBudget: 1000, device: 'cuda' }).code).toBe('ERR_ACD_OUT_OF_MEMORY');
+});
+
 withStandIn("fp8 keeps the starter's maps near those of fp32", () => {
   const json = path.join(tmpdir(), `acd-accuracy-${process.pid}.json`);
   const args = ['bench/accuracy.mjs', '--device', 'cuda', '--precisions', 'fp8', '--count', '24'];
