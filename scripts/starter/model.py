@@ -7,6 +7,7 @@ what the loss needs, and leaves matrix products to autocast.
 
 import math
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ CONFIG = {
     "imageSize": 252,
     "patchSize": 9,
     "pretrainGrid": 28,
-    "visionWidth": 192,
+    "visionWidth": 256,
     "visionLayers": 6,
     "textWidth": 128,
     "textLayers": 3,
@@ -157,7 +158,8 @@ class StarterModel(AcdClip):
             x = self.block_of(b, x)
             if (layer + 1) % every == 0:
                 i = layer // every
-                t = self.adapted(a.lora_adapters[i], a.m_i_w[i].i_w, x)
+                # A row: some releases of the compiler lose the shape of its gradient otherwise.
+                t = self.adapted(a.lora_adapters[i], a.m_i_w[i].i_w.flatten(), x)
                 x = torch.cat([x[:, :1], t], dim=1)
                 s, d = self.heads(a.seg_proj[i], a.seg_layer_norms[i], a.det_proj[i], a.det_layer_norms[i], t)
                 seg.append(s)
@@ -203,11 +205,14 @@ def block(b, x, causal=False):
     B, T, D = x.shape
     qkv = F.linear(b.ln_1(x), b.attn.in_proj_weight, b.attn.in_proj_bias)
     q, k, v = qkv.view(B, T, 3, D // 64, 64).permute(2, 0, 3, 1, 4)
-    # Written out: at these lengths PyTorch's fused attention is several times slower backward on a CPU.
-    scores = (q @ k.transpose(-1, -2)) * 0.125
-    if causal:
-        scores = scores + torch.full((T, T), -math.inf, dtype=scores.dtype, device=x.device).triu(1)
-    a = scores.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
+    if x.is_cuda:
+        a = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    else:
+        # Written out: at these lengths PyTorch's fused attention is several times slower backward on a CPU.
+        scores = (q @ k.transpose(-1, -2)) * 0.125
+        if causal:
+            scores = scores + torch.full((T, T), -math.inf, dtype=scores.dtype, device=x.device).triu(1)
+        a = scores.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
     x = x + b.attn.out_proj(a.transpose(1, 2).reshape(B, T, D))
     return x + b.mlp(b.ln_2(x))
 
@@ -242,5 +247,10 @@ def blurred(logits):
 def normalise(rgb):
     """uint8 or 0..1 float [B, 3, S, S] -> the model's input."""
     x = rgb.float() / 255 if rgb.dtype == torch.uint8 else rgb
-    mean, std = (torch.tensor(v, device=x.device).view(3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
+    mean, std = constants(x.device)
     return (x - mean) / std
+
+
+@lru_cache
+def constants(device):
+    return [torch.tensor(v, device=device).view(3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD)]

@@ -28,6 +28,7 @@ export const SYNONYMS = {
   seed: ['nut', 'bean', 'kernel'],
   fruit: ['round fruit', 'vegetable', 'berry'],
   photograph: ['texture', 'material', 'stone surface', 'object'],
+  composition: ['thing', 'part', 'item', 'pattern'],
 };
 
 /** States beside the published ones, so that prompts a user writes work too. */

@@ -7,6 +7,7 @@ surface. The package and its licences are in PACKAGES; its /usr/share/doc/PACKAG
 author of every file.
 """
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -51,12 +52,22 @@ def textures(root):
             yield rgb
 
 
+def jpeg(rgb):
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "JPEG", quality=95, subsampling=0)
+    return np.frombuffer(file.getvalue(), np.uint8)
+
+
 class Photographs:
     """Crops of the kept textures."""
 
     def __init__(self, path):
+        from PIL import Image
+
         with np.load(path) as data:
-            self.all = [data[k] for k in data.files]
+            self.all = [np.asarray(Image.open(io.BytesIO(data[k].tobytes()))) for k in data.files]
 
     def crops(self, rng, count, size):
         """[count, size, size, 3] uint8: a random square of a random texture, turned and resized."""
@@ -79,7 +90,7 @@ def main(folder):
         subprocess.run(["apt-get", "download", package], cwd=folder, check=True)
         archive = next(folder.glob(f"{package}_*.deb"))
         subprocess.run(["dpkg-deb", "-x", archive.name, package], cwd=folder, check=True)
-    kept = [rgb for package in PACKAGES for rgb in textures(folder / package)]
+    kept = [jpeg(rgb) for package in PACKAGES for rgb in textures(folder / package)]
     np.savez(folder / "textures.npz", *kept)
     print(f"{len(kept)} textures")
 
