@@ -21,10 +21,10 @@ VISIBLE = 0.04  # change of a channel, of 0..1, from which a pixel counts as dam
 
 
 class Draw:
-    """Random numbers for n pairs: the pixels' on `device`, one number for all of them from `host`."""
+    """Random numbers for n pairs on `device`; `host` gives those that one number for all of them is enough for."""
 
     def __init__(self, seed, n, device):
-        self.n, self.device, self.seed = n, device, seed
+        self.n, self.device = n, device
         self.host = random.Random(seed)
         self.generator = torch.Generator(device).manual_seed(seed)
 
@@ -98,7 +98,13 @@ def blobs(scene, others, draw):
     where = smooth_noise(draw, size)
     # A blob is where the field is near its maximum: its size is drawn, its shape is the field's.
     levels = where[:, 0, ::4, ::4].flatten(1).sort(1).values
-    level = lambda low, high: levels.gather(1, (draw.uniform(low, high, 1) * levels.shape[1]).long().clamp(max=levels.shape[1] - 1)).view(-1, 1, 1, 1)  # noqa: E731
+    count = levels.shape[1]
+
+    def level(low, high):
+        """A drawn quantile of each pair's field: [n, 1, 1, 1]."""
+        at = (draw.uniform(low, high, 1) * count).long().clamp(max=count - 1)
+        return levels.gather(1, at).view(-1, 1, 1, 1)
+
     alpha = ((where - level(0.86, 0.996)) / draw.uniform(0.02, 0.22, 1, 1, 1)).clamp(0, 1)
     # A line is where a second field passes a level, inside a wider blob.
     second = smooth_noise(draw, size)
@@ -134,7 +140,7 @@ def compose(a, b, draw):
     """A scene of shapes: a body on a ground, with a pattern on it; each one colour or part of a picture. [n, 3, S, S]"""
     size = a.shape[-1]
     turn, n = draw.uniform(0, 2 * math.pi, 1, 1), draw.n
-    xy = plane(size, a.device)[0] * 1.0
+    xy = plane(size, a.device)[0]
     x, y = xy[..., 0] - draw.uniform(-0.25, 0.25, 1, 1), xy[..., 1] - draw.uniform(-0.25, 0.25, 1, 1)
     u, v = turn.cos() * x + turn.sin() * y, turn.cos() * y - turn.sin() * x
     r, angle = (u * u + v * v + 1e-6).sqrt(), torch.atan2(v, u)

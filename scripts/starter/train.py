@@ -150,8 +150,8 @@ class Drawn(torch.utils.data.Dataset):
 
 
 def finished(batch, device):
-    """What `Drawn` gives, on the device -> images [2n, 3, S, S] (those with a defect first), masks [2n, S, S], class of each image, window's
-    place or None."""
+    """What `Drawn` gives, on the device -> images [2n, 3, S, S] (those with a defect first), masks [2n, S, S], class of each
+    image, window's place or None."""
     side, given = batch["side"], batch["tensors"]
     n = len(given["pair"])
     draw = Draw(batch["seed"], n, device)
@@ -339,8 +339,9 @@ def work(worker, o, meeting):
         ends = step in (o.steps, o.stop_at)
         if step % o.save_every == 0 or ends:
             state = {"model": model.state_dict(), "optimisers": [x.state_dict() for x in opts]}
+            run = {"step": step, "steps": o.steps, "options": {k: str(v) for k, v in vars(o).items()}}
             fresh = latest.with_suffix(".new")
-            torch.save({**state, "average": average, "step": step, "steps": o.steps, "options": {k: str(v) for k, v in vars(o).items()}}, fresh)
+            torch.save({**state, "average": average, **run}, fresh)
             fresh.replace(latest)
         if step % (2 * o.save_every) == 0 or ends:
             watched = watched or generator.batch(977, 0, 240, SIDE, HELD_OUT, 0.5, twins=False)
