@@ -179,13 +179,14 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
   }
 }
 
-/** Whether it was the device, and not the files or the caller. */
+/** Whether it may be the device's: what is the files' or the caller's fails on the CPU too. */
 function failedThere(error: unknown): error is AcdClipError {
   const codes = [
     'ERR_ACD_OUT_OF_MEMORY',
     'ERR_ACD_DEVICE_UNAVAILABLE',
     'ERR_ACD_UNSUPPORTED',
     'ERR_ACD_INTERNAL',
+    'ERR_ACD_INVALID_ARG', // another memoryBudget than the one in force there
   ];
   return error instanceof AcdClipError && codes.includes(error.code);
 }
