@@ -48,7 +48,7 @@ export function addModelOptions(command: Command): Command {
     .option('--bundle <file>', 'one file that holds both [ACD_BUNDLE]')
     .option('--image-size <pixels>', "side of the model's input", integer(1, 4096))
     .option('--device <name>', 'auto, cpu, cuda or cuda:N')
-    .option('--precision <name>', 'auto, fp32, bf16, fp16 or int8')
+    .option('--precision <name>', 'auto, fp32, bf16, fp16, int8 or fp8')
     .option('--threads <n>', 'threads of one computation (default: all)', integer(1, 1024))
     .option('--quick-gelu', "OpenAI's activation instead of the exact GELU")
     .option('--lora-alpha <n>', 'scale of the LoRA parts (default: 2)', alpha)
