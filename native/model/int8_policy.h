@@ -14,8 +14,9 @@ struct BlockTypes {
   NumberType qkv, out_proj, c_fc, c_proj;
 };
 BlockTypes all_of(NumberType type);
-// `tower_type` is what attention reads, and every product that is not in 8 bits. In fp8 a tower
-// narrower than 512 multiplies the MLP's second product alone, whose rows are four times as long.
+// `tower_type` is what attention reads, and every product that is not in 8 bits. Of a tower
+// narrower than 512 only the MLP's second product is in fp8: docs/gpu-results.md has what each one
+// costs.
 BlockTypes vision_block_types(Precision precision, NumberType tower_type, int64_t width);
 
 // Before a LayerNorm's output x [width] and the product W [n, width] behind it are rounded to 8

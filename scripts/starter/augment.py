@@ -139,7 +139,7 @@ def differs(a, b):
 def compose(a, b, draw):
     """A scene of shapes: a body on a ground, with a pattern on it; each one colour or part of a picture. [n, 3, S, S]"""
     size = a.shape[-1]
-    turn, n = draw.uniform(0, 2 * math.pi, 1, 1), draw.n
+    turn = draw.uniform(0, 2 * math.pi, 1, 1)
     xy = plane(size, a.device)[0]
     x, y = xy[..., 0] - draw.uniform(-0.25, 0.25, 1, 1), xy[..., 1] - draw.uniform(-0.25, 0.25, 1, 1)
     u, v = turn.cos() * x + turn.sin() * y, turn.cos() * y - turn.sin() * x
@@ -230,8 +230,7 @@ def moved_about(pairs, mask, draw):
     n, size = draw.n, pairs.shape[-1]
     free = draw.chance(0.5)
     turn = torch.where(free, draw.uniform(0, 2 * math.pi), draw.pick(4) * (math.pi / 2))
-    stretch = lambda: torch.where(free, draw.uniform(math.log(0.7), math.log(1.2)).exp(), 1.0)  # noqa: E731
-    scale = stretch()
+    scale = torch.where(free, draw.uniform(math.log(0.7), math.log(1.2)).exp(), 1.0)
     sx, sy = scale * (1 + torch.where(free, draw.uniform(-0.1, 0.1), 0.0)), scale
     mirror = torch.where(draw.chance(0.5), -1.0, 1.0)
     shear = torch.where(free, draw.uniform(-0.15, 0.15), 0.0)

@@ -3,7 +3,7 @@
     python scripts/starter/train.py --library libacd_datagen.so --out DIR
 
 Needs torch and numpy, and Node with the package built (its tokenizer makes the token ids; or give them with
---sentences). Every step depends on (seed, step, number of workers) alone, so a run that was cut off ends like
+--sentences). Every step depends on (seed, step, number of steps, number of workers) alone, so a run that was cut off ends like
 one that was not.
 
 On a GPU one process trains, and one for every other core draws the pictures. On a CPU each worker is a process of
@@ -85,6 +85,8 @@ def arguments():
         o.chunk = max(pairs * side**2 // WINDOW**2 for _, side, pairs in o.recipe["stages"]) * o.batch_scale if on_gpu else CHUNK
     if not fits(o.workers):
         p.error(f"the pairs of a step cannot be shared by --workers {o.workers}")
+    if o.minutes and o.workers > 1:
+        p.error("--minutes needs --workers 1: each worker would count steps of its own")
     return o
 
 
